@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_world import World, make_world
 
 from sync.trial.sandbox.running import RunningSandbox, start
 from sync.trial.sandbox.settings import SandboxOptions
+from tests.commands.command_world import World, make_world
 
 
 @pytest.fixture(scope="module")

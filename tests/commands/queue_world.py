@@ -8,7 +8,8 @@ import json
 from collections.abc import Sequence
 
 from click.testing import Result
-from command_world import World
+
+from tests.commands.command_world import World
 
 GROUPS = ("quarantine", "held", "drift")
 WORDS = {"quarantine": ("retry", "drop"), "held": ("approve", "discard"), "drift": ("ack", "resend")}

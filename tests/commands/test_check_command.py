@@ -8,16 +8,16 @@ from contextlib import closing
 
 import pytest
 from click.testing import CliRunner
-from shelf_connector import ShelfConnector
 
 from connectors.registry import CONNECTORS
 from state.ledger import Ledger
 from sync.cli import main
+from tests.commands.shelf_connector import ShelfConnector
 
 
 @pytest.fixture(autouse=True)
 def _shelf(monkeypatch):
-    monkeypatch.setitem(CONNECTORS, "shelf", "shelf_connector")
+    monkeypatch.setitem(CONNECTORS, "shelf", "tests.commands.shelf_connector")
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
 
 

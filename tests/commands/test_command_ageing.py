@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from command_world import World
 
 from connectors.registry import CONNECTORS
+from tests.commands.command_world import World
 
 SOURCE = """
 [sources.old]

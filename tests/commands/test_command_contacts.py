@@ -3,7 +3,7 @@ of one workspace, and what the server received."""
 
 from __future__ import annotations
 
-from command_world import World
+from tests.commands.command_world import World
 
 NEST = """
 [sources.erp.streams.companies.children.staff]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 
 import pytest
-from command_world import World, doubtful, rule_of
 from rich.console import Console
 
 from state.rows import Claim
 from sync.views.doubts import doubts_of
 from sync.views.doubts_text import print_list
+from tests.commands.command_world import World, doubtful, rule_of
 
 
 def test_the_list_says_what_happened_and_where_to_look(world: World) -> None:

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from command_world import World
+
+from tests.commands.command_world import World
 
 TABLE = 'table = "companies"'
 BEFORE = "SELECT companies.* FROM companies"

@@ -7,7 +7,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from command_world import World
+
+from tests.commands.command_world import World
 
 CSV = "Name;E-mail\nFirm 1;F1@Corp.Example\nFirm 2;f2@corp.example, other@corp.example\nNo address;\n"
 

@@ -7,9 +7,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from command_world import World, doubtful
-
 from state.ledger import Ledger
+from tests.commands.command_world import World, doubtful
 
 RENAMED = {"streams.companies": "streams.firms"}
 

@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
-from command_world import KEY, ROOT, World
 
 from state.incidents import Incident
 from state.lock import lock_path
@@ -26,6 +25,7 @@ from sync.service.maintenance import _back_up, prove_writable
 from sync.service.notices import digest_of
 from sync.service.writable import WritablePlace
 from sync.shared.errors import ConfigError, LedgerLost, Problem, SourceRefused
+from tests.commands.command_world import KEY, ROOT, World
 
 
 def items(world: World, *words: str) -> list[tuple[str, str]]:

@@ -6,14 +6,14 @@ import uuid
 from collections.abc import Callable
 
 import pytest
-from command_world import World, doubtful
-from queue_world import change, rejected, unfit, work_list
 
 from connectors.interface import GivesIds
 from connectors.registry import connector_type
 from sync.log import heard_by
 from sync.shared.opaque import is_opaque, number_of
 from sync.views.queue_listing_text import without_formula
+from tests.commands.command_world import World, doubtful
+from tests.commands.queue_world import change, rejected, unfit, work_list
 
 KEYED = {'table = "companies"\nkey = "id"': 'table = "companies"\nkey = "email"'}
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 
 import pytest
-from command_world import World
 
 from state.diagram import STATES
 from state.ledger import Ledger
@@ -16,6 +15,7 @@ from sync.config.load import load_config
 from sync.engine.round import Round
 from sync.engine.tally import PARTS
 from sync.views.round_report import QUEUED_PARTS, adds_up, report_of, sums
+from tests.commands.command_world import World
 
 
 def terms(line: str) -> tuple[int, list[int]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from command_world import World
-from queue_world import LAST, change, ids, once, settle, states
+from tests.commands.command_world import World
+from tests.commands.queue_world import LAST, change, ids, once, settle, states
 
 
 def orphans(world: World) -> None:

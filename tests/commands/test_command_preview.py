@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from command_world import World
 
 from sync.views import lead_preview
+from tests.commands.command_world import World
 
 
 def test_it_shows_the_very_lead_that_is_sent_later(world: World) -> None:

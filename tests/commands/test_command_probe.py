@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from command_world import World, rule_of
 
 from state.rows import Verdict
 from sync.config.schema import Wire, WireList, Workspace
@@ -11,6 +10,7 @@ from sync.delivery.outcome import Outcome
 from sync.trial.sandbox.validation import check_leads
 from sync.views.rejection_probe import make_probe, probe_as_json, probe_as_lines
 from sync.views.single_lead import SentTestLead
+from tests.commands.command_world import World, rule_of
 
 PROBE = ("send-test", "--probe-rejection", "--yes")
 

@@ -5,8 +5,16 @@ from __future__ import annotations
 import io
 
 import pytest
-from command_world import World
-from queue_world import (
+
+# -- list
+from rich.console import Console
+
+from state.queues import Selection
+from sync.config.load import load_config
+from sync.views.queue_listing import listing_of
+from sync.views.queue_listing_text import print_listing
+from tests.commands.command_world import World
+from tests.commands.queue_world import (
     FILLED,
     GROUPS,
     STREAM,
@@ -21,14 +29,6 @@ from queue_world import (
     unfit,
     write,
 )
-
-# -- list
-from rich.console import Console
-
-from state.queues import Selection
-from sync.config.load import load_config
-from sync.views.queue_listing import listing_of
-from sync.views.queue_listing_text import print_listing
 
 
 def test_empty_queues_say_so(world: World) -> None:

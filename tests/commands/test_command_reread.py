@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from command_world import World
+from tests.commands.command_world import World
 
 
 def edit_where(world: World, old: str, new: str) -> None:

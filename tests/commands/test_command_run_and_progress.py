@@ -8,12 +8,12 @@ import os
 import signal
 import subprocess
 
-from command_world import World
 from rich.console import Console
 
 from sync.config.schema import Workspace
 from sync.engine.tally import Tally
 from sync.views.round_progress import RoundProgress, panel, seconds_left
+from tests.commands.command_world import World
 
 
 def test_the_daemon_delivers_beside_status_and_send_test_and_ends_in_order(world: World) -> None:

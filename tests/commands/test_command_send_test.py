@@ -7,10 +7,10 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from command_world import World, rule_of
 
 from sync.config.schema import Wire, WireList
 from sync.views.single_lead import LABEL, make_lead
+from tests.commands.command_world import World, rule_of
 
 
 def test_one_recognisable_lead_arrives_with_every_field(world: World) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from command_world import World, doubtful
-from queue_world import (
+
+from sync.views.queue_listing_text import COLUMNS
+from tests.commands.command_world import World, doubtful
+from tests.commands.queue_world import (
     LAST,
     STREAM,
     TRUNCATES,
@@ -21,8 +23,6 @@ from queue_world import (
     work_list,
     write,
 )
-
-from sync.views.queue_listing_text import COLUMNS
 
 # -- asking
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 
 import pytest
-from command_world import World, doubtful, rule_of
 from rich.console import Console
 
 from state.diagram import STATES
@@ -13,6 +12,7 @@ from sync.commands.status import gather, show
 from sync.config.load import load_config
 from sync.delivery.pace import Pace
 from sync.views.overview_text import print_tables
+from tests.commands.command_world import World, doubtful, rule_of
 
 
 def test_before_the_first_round_it_says_so_with_zeroes(world: World) -> None:

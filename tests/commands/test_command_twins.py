@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from command_world import World
+from tests.commands.command_world import World
 
 
 def matching(world: World, kinds: str = '"email"') -> None:

@@ -9,13 +9,13 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
-from command_world import KEY, World
 
 from state.lock import LedgerLock, lock_path
 from sync.config.load import load_config
 from sync.delivery.pace import Pace
 from sync.service import daemon, notices
 from sync.shared.errors import LedgerLost, LedgerUntrusted, SyncError
+from tests.commands.command_world import KEY, World
 
 
 def items(world: World) -> list[tuple[str, str]]:

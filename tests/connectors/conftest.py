@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("connectors.conformance", "connectors.conformance_world")
-
-from sql_servers import (  # noqa: E402 - after the rewrite
+from tests.connectors.sql_servers import (
     Duckdb,
     Firebird,
     Mariadb,

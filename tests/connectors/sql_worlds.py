@@ -9,13 +9,12 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sql_servers import Server
-
 from connectors.conformance_world import ContractNames
 from connectors.interface import Connector, StreamSpec
 from connectors.sql.connector import SqlConnector
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from sync.shared.words import Wanted
+from tests.connectors.sql_servers import Server
 
 START = datetime(2026, 3, 10, 12, 0, 0, 654321, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -13,14 +13,14 @@ import duckdb
 import psycopg
 import pymysql
 import pytest
-from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Server, Sqlite
-from sql_streams import connect, read_all, stream
 from sqlalchemy import exc
 
 from connectors.sql.diagnosis import cause_of
 from connectors.sql.engines import parse_url
 from connectors.sql.errors import as_source_error, translated
 from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable, SyncError
+from tests.connectors.sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Server, Sqlite
+from tests.connectors.sql_streams import connect, read_all, stream
 
 SECRET = "hunter2-PASSWORD"
 VALUE = "jane.doe@example.com"

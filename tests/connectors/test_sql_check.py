@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Server, Sqlite
-from sql_streams import connect, poll, read_all, stream
 
 from connectors.interface import Finding, StreamSpec
 from connectors.sql.engines import EngineTraits, facts_of
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Wanted
+from tests.connectors.sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Server, Sqlite
+from tests.connectors.sql_streams import connect, poll, read_all, stream
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp()
 NAME = Wanted(frozenset({("name",)}))

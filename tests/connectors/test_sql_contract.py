@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Sqlite
-from sql_worlds import KEYS, KINDS, PairWorld, SqlWorld
 from sqlalchemy import URL, Engine
 
 from connectors.conformance import ConnectorContract
 from connectors.sql.engines import make_engine
 from connectors.sql.options import SqlSource
+from tests.connectors.sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Sqlite
+from tests.connectors.sql_worlds import KEYS, KINDS, PairWorld, SqlWorld
 from tests.sizes import sized
 
 _KEYS = list(KEYS)

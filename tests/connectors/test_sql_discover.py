@@ -5,14 +5,14 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from sql_servers import Firebird, Postgresql, Server, Sqlite
-from sql_streams import connect, read_all, stream
 
 from connectors.interface import Discovered, Discovers
 from connectors.sql.discovering import is_like_a_change
 from connectors.sql.tables import Column
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Wanted
+from tests.connectors.sql_servers import Firebird, Postgresql, Server, Sqlite
+from tests.connectors.sql_streams import connect, read_all, stream
 
 NOON = 1_773_144_000.0  # 2026-03-10T12:00:00Z
 

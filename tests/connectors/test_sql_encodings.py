@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from sql_servers import Postgresql
-from sql_streams import connect, poll, read_all, stream
 
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Wanted
 from tests import databases
+from tests.connectors.sql_servers import Postgresql
+from tests.connectors.sql_streams import connect, poll, read_all, stream
 
 BAD = {"SQL_ASCII": rb"E'caf\xe9'", "WIN1252": rb"E'bad\x81'", "EUC_JP": rb"E'\xfc\xfe'"}
 KIDS = {"kids": {"table": "kids", "parent": "company", "key": "id"}}

@@ -16,13 +16,13 @@ from typing import Any
 import psycopg
 import pymysql
 import pytest
-from sql_servers import Mariadb, Postgresql, Server, Sqlite
-from sql_streams import connect, poll, read_all, stream
 from sqlalchemy import exc
 
 from connectors.sql.errors import as_source_error, translated
 from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable, SyncError
 from sync.shared.words import Wanted
+from tests.connectors.sql_servers import Mariadb, Postgresql, Server, Sqlite
+from tests.connectors.sql_streams import connect, poll, read_all, stream
 
 SECRET = "hunter2-PASSWORD"
 VALUE = "jane.doe@example.com"

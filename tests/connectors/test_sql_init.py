@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Server, Sqlite
 
 from sync.cli import main
 from sync.config.load import load_config, warnings_of
 from sync.config.mappings import compile_all
 from sync.engine.stream_specs import open_source, stream_specs
+from tests.connectors.sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Server, Sqlite
 
 
 @dataclass(frozen=True)

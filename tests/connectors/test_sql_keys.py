@@ -9,12 +9,12 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sql_servers import Server, Sqlite
-from sql_streams import connect, poll, stream
 
 from connectors.sql.keys import id_parts, row_id
 from connectors.sql.statements import Relation
 from sync.shared.words import Wanted
+from tests.connectors.sql_servers import Server, Sqlite
+from tests.connectors.sql_streams import connect, poll, stream
 
 NAME = Wanted(frozenset({("name",)}))
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from sql_servers import Server
-from sql_streams import connect, stream
 
 from connectors.interface import Describes, FieldKind
 from sync.shared.words import Wanted
+from tests.connectors.sql_servers import Server
+from tests.connectors.sql_streams import connect, stream
 
 COLUMNS = {
     "postgresql": "flag boolean, tiny smallint, amount numeric(10,2), ratio real, short varchar(3), code char(2), "

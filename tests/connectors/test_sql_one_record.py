@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sql_servers import Server, Sqlite
-from sql_streams import connect, stream
 
 from connectors.interface import Connector
 from connectors.sql.key_spelling import alike
@@ -22,6 +20,8 @@ from sync.config.schema import Guard, LeadTable, Wire
 from sync.mapping.compile import compile_mapping
 from sync.polling.job import StreamJob
 from sync.polling.poll import Poller
+from tests.connectors.sql_servers import Server, Sqlite
+from tests.connectors.sql_streams import connect, stream
 
 NAME = "erp.companies"
 RULE = RateLimit(b"key", 100_000, 60.0)

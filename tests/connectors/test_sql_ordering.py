@@ -11,12 +11,12 @@ from typing import Any
 
 import duckdb
 import pytest
-from sql_servers import Mariadb, Postgresql, Server, Sqlite
-from sql_streams import connect, poll, stream
 
 from connectors.sql.connector import SqlConnector
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Json, Wanted
+from tests.connectors.sql_servers import Mariadb, Postgresql, Server, Sqlite
+from tests.connectors.sql_streams import connect, poll, stream
 
 NAME = Wanted(frozenset({("name",)}))
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp()

@@ -10,13 +10,13 @@ from typing import Any
 
 import duckdb
 import pytest
-from sql_servers import Duckdb, Postgresql, Server, Sqlite
-from sql_streams import connect, poll, read_all, stream
 
 from connectors.sql.connector import SqlConnector
 from sync.polling.judge import is_before
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Json
+from tests.connectors.sql_servers import Duckdb, Postgresql, Server, Sqlite
+from tests.connectors.sql_streams import connect, poll, read_all, stream
 
 SEQUENCE = {"modified": "ver", "modified_as": "sequence"}
 

@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sql_servers import Mariadb, Postgresql, Server, Sqlite
-from sql_streams import connect, poll, read_all, stream
 from sqlalchemy import Engine, event
 
 from connectors.sql.connector import CONNECTOR, SqlConnector
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Json, Wanted
+from tests.connectors.sql_servers import Mariadb, Postgresql, Server, Sqlite
+from tests.connectors.sql_streams import connect, poll, read_all, stream
 
 NAME = Wanted(frozenset({("name",)}))
 OURS = "FROM pg_stat_activity WHERE application_name = 'closingdealz-sync' AND datname = current_database()"

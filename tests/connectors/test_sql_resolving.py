@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sql_servers import Mariadb, Postgresql
 from sqlalchemy import create_engine
 
 from connectors.sql import engines
@@ -18,6 +17,7 @@ from connectors.sql.engines import make_engine, parse_url
 from connectors.sql.limits import _with_addresses, bound_names
 from connectors.sql.options import SqlSource
 from sync.shared.errors import SourceUnavailable
+from tests.connectors.sql_servers import Mariadb, Postgresql
 
 OPTIONS = SqlSource.model_validate({"url": "sqlite:///x", "connect_timeout": "2s"})
 real = socket.getaddrinfo

@@ -12,13 +12,13 @@ import duckdb
 import psycopg
 import pymysql
 import pytest
-from pgbouncer import Pooler, pooled
-from sql_servers import Mariadb, Postgresql
-from sql_streams import connect, poll, read_all, stream
 
 from connectors.sql.engines import facts_of
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Wanted
+from tests.connectors.pgbouncer import Pooler, pooled
+from tests.connectors.sql_servers import Mariadb, Postgresql
+from tests.connectors.sql_streams import connect, poll, read_all, stream
 
 VALUES = {
     "span": ("interval", "1 year 2 mons 3 days", "P1Y2M3D"),

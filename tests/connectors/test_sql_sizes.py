@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from psycopg import waiting
-from sql_servers import Duckdb, Mariadb, Postgresql, Server
-from sql_streams import connect, poll, read_all, stream
 from sqlalchemy import text
 
 from connectors.bounds import TooLarge
@@ -19,6 +17,8 @@ from connectors.sql.engines import parse_url
 from connectors.sql.options import SqlSource
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Record
+from tests.connectors.sql_servers import Duckdb, Mariadb, Postgresql, Server
+from tests.connectors.sql_streams import connect, poll, read_all, stream
 
 LIMIT = 100_000
 LONG, HUGE = 30_000, 400_000

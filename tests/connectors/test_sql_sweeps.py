@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sql_servers import Server
-from sql_streams import connect, stream
 
 from connectors.sql.connector import SqlConnector
 from state.ledger import Ledger
 from sync.polling.job import PollReport
 from sync.polling.poll import Poller
+from tests.connectors.sql_servers import Server
+from tests.connectors.sql_streams import connect, stream
 from tests.engine.guard_world import World
 
 

@@ -18,8 +18,6 @@ import duckdb
 import psycopg
 import pymysql
 import pytest
-from sql_servers import Mariadb, Postgresql
-from sql_streams import read_all, stream
 
 from connectors.sql.connection import Database
 from connectors.sql.engines import parse_url
@@ -27,6 +25,8 @@ from connectors.sql.errors import as_source_error
 from connectors.sql.options import SqlSource
 from connectors.sql.server_check import _LINKS, ConnectionSecurity, encryption_findings, mysql_link, postgresql_link
 from sync.shared.errors import SourceRefused, SyncError
+from tests.connectors.sql_servers import Mariadb, Postgresql
+from tests.connectors.sql_streams import read_all, stream
 
 RUBBISH = "rubbish-of-the-url"
 

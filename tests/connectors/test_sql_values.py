@@ -15,12 +15,12 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sql_servers import Duckdb, Mariadb, Postgresql, Server, Sqlite
-from sql_streams import read_all, stream
 
 from connectors.sql.keys import id_text, key_rows, pack, unpack
 from connectors.sql.values import DEEPEST, JsonText, UnreadableValue, clock_text, plain
 from sync.shared.words import Wanted
+from tests.connectors.sql_servers import Duckdb, Mariadb, Postgresql, Server, Sqlite
+from tests.connectors.sql_streams import read_all, stream
 
 COLUMNS: dict[str, tuple[str, str, str, Any, Any]] = {
     # name: type in SQLite, PostgreSQL, MariaDB; what is written; what is read

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sql_servers import Server
-from sql_streams import read_all, stream
 
 from sync.config.schema import LeadTable, Wire
 from sync.mapping.compile import LeadMapping, compile_mapping
 from sync.mapping.result import Lead
+from tests.connectors.sql_servers import Server
+from tests.connectors.sql_streams import read_all, stream
 
 FLAGS = {
     "postgresql": {"as_bool": "boolean", "as_small": "smallint", "as_numeric": "numeric(3,1)", "as_real": "real"},

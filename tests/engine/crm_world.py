@@ -10,8 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from guard_world import RULE, Clock, unsynced
-
 from connectors.interface import StreamSpec
 from state.ledger import Ledger
 from state.matching.foreign import Foreign
@@ -24,6 +22,7 @@ from sync.polling.job import StreamJob
 from sync.polling.poll import Poller
 from sync.polling.sweep import learn_contacts
 from sync.shared.words import Json, Listing, Page, Record, Wanted
+from tests.engine.guard_world import RULE, Clock, unsynced
 
 STREAMS = ("leads", "contacts", "companies")
 PERSON = {"kind": "contact", "name": "name", "emails": "[email]", "phones": "[phone]", "where": "wanted"}

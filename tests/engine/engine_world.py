@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from wire import Behaviour, Server
-
 from sync.config.load import load_config
 from sync.config.schema import Config
+from tests.engine.wire import Behaviour, Server
 
 SOURCE = """
 [ledger]

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wire import CREATED, Behaviour, Request, Server, answer, drip, reset, wait_until
 
 from sync.delivery.client import ANSWER_LIMIT, PATH, LeadsClient
 from sync.delivery.outcome import ApiResponse, Outcome, of_answer
 from sync.shared.clock import SystemClock
 from sync.shared.errors import ConfigError
 from sync.shared.secrets import Secret
+from tests.engine.wire import CREATED, Behaviour, Request, Server, answer, drip, reset, wait_until
 from tests.patience import PATIENCE
 
 BODY = b'[{"name":"Acme","isContact":false}]'

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crm_world import COMPANY, STREAMS, World
-from guard_world import logged
 
 from state.matching.foreign import Foreign
 from state.queues import Selection
 from state.rows import MatchKind, Verdict
 from sync.views.queue_listing import became
+from tests.engine.crm_world import COMPANY, STREAMS, World
+from tests.engine.guard_world import logged
 
 WORDS = {"ann": "a@x.example", "bob": "b@x.example"}
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from crm_world import STREAMS, Sent, World
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from state.queues import Selection
 from sync import log
+from tests.engine.crm_world import STREAMS, Sent, World
 from tests.sizes import machine_settings
 
 IDS = {"leads": ("l1", "l2"), "contacts": ("c1", "c2"), "companies": ("k1", "k2")}

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_world import add_firms
-from test_worker import Scene
-from wire import Server, answer, read_request, wait_until
 
 from state.ledger import Ledger
+from tests.engine.engine_world import add_firms
+from tests.engine.test_worker import Scene
+from tests.engine.wire import Server, answer, read_request, wait_until
 
 
 @pytest.fixture

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_world import add_firms, always, write_config
-from wire import Server, answer, wait_until
 
 from state.disk import SystemDisk
 from state.ledger import Ledger
@@ -20,6 +18,8 @@ from state.receipts.place import ReceiptsFile
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
 from sync.shared.errors import LedgerError
+from tests.engine.engine_world import add_firms, always, write_config
+from tests.engine.wire import Server, answer, wait_until
 from tests.patience import PATIENCE
 
 LEADS = 150

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guard_world import Shelf, World, logged
 
 from state.rows import PollOutcome
 from sync.shared.errors import LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
 from sync.shared.words import Page
+from tests.engine.guard_world import Shelf, World, logged
 from tests.patience import PATIENCE
 
 Worlds = Callable[..., World]

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from guard_world import Fate, Killed, World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sync.shared.errors import SourceUnavailable
+from tests.engine.guard_world import Fate, Killed, World
 from tests.sizes import sized
 
 MAX_NEW = 5

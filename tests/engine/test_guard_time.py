@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from guard_world import World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.engine.guard_world import World
 from tests.sizes import sized
 
 HOUR, DAY, WEEK, YEAR = 3600.0, 86_400.0, 604_800.0, 31_557_600.0

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from crm_world import World
 
 from state.ledger import Ledger
 from state.matching.heirs import Heirs, NestedChild, NestedSeen
 from state.queues import Selection
 from state.rows import LaneMove
+from tests.engine.crm_world import World
 
 
 @pytest.fixture

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import merging_connector
 import pytest
-from merging_connector import Crm
 
 from connectors.registry import CONNECTORS
 from state.ledger import Ledger
@@ -17,6 +15,8 @@ from sync.engine.engine import Engine
 from sync.engine.round import Round, Summary
 from sync.trial.sandbox.running import RunningSandbox, start
 from sync.trial.sandbox.settings import SandboxOptions
+from tests.engine import merging_connector
+from tests.engine.merging_connector import Crm
 
 CONFIG = """
 [workspaces.main]
@@ -85,7 +85,7 @@ class World:
 def world(tmp_path: Path, server: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> World:
     server.forget()
     made = World(tmp_path, server)
-    monkeypatch.setitem(CONNECTORS, "merging", "merging_connector")
+    monkeypatch.setitem(CONNECTORS, "merging", "tests.engine.merging_connector")
     monkeypatch.setattr(merging_connector, "CRM", made.crm)
     return made
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guard_world import LEAD, NAME, Fate, Killed, World
 
 from sync.polling.sweep import REREAD_PAGE, ask_reread
+from tests.engine.guard_world import LEAD, NAME, Fate, Killed, World
 
 SMALL = {**LEAD, "where": "!contains(name, 'left')"}
 Worlds = Callable[..., World]

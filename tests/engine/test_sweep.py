@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from guard_world import World
 
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Record
+from tests.engine.guard_world import World
 
 
 @pytest.fixture

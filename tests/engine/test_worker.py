@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from engine_world import add_firms, always, write_config
-from wire import Behaviour, Server, answer, reset, wait_until
 
 from state.ledger import Ledger
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
+from tests.engine.engine_world import add_firms, always, write_config
+from tests.engine.wire import Behaviour, Server, answer, reset, wait_until
 from tests.patience import PATIENCE
 
 KEY = answer(401, b'{"succeeded": false, "message": "Invalid API key."}')

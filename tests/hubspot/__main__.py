@@ -1,15 +1,12 @@
-"""A stand-in HubSpot to try the program with: `python tests/hubspot [COMPANIES]` prints its address and its token."""
+"""A stand-in HubSpot to try the program with: `python -m tests.hubspot [COMPANIES]` prints its address and token."""
 
 from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from hubspot_portal import Portal, Simulated, owner, pipeline, prop
-from hubspot_server import TOKEN, serving
+from tests.hubspot.hubspot_portal import Portal, Simulated, owner, pipeline, prop
+from tests.hubspot.hubspot_server import TOKEN, serving
 
 
 class Real(Simulated):

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("connectors.conformance", "connectors.conformance_world")
-sys.path.append(str(Path(__file__).parents[1] / "engine"))  # its worlds serve here, too
-
-from hubspot_feed import Feed  # noqa: E402 - after the rewrite
-from hubspot_portal import Portal  # noqa: E402
-from hubspot_server import Standin, serving  # noqa: E402
-
-from connectors.hubspot.api_paths import DEFAULT_FAMILY, FAMILIES  # noqa: E402
+from connectors.hubspot.api_paths import DEFAULT_FAMILY, FAMILIES
+from tests.hubspot.hubspot_feed import Feed
+from tests.hubspot.hubspot_portal import Portal
+from tests.hubspot.hubspot_server import Standin, serving
 
 
 @pytest.fixture
@@ -28,7 +23,7 @@ BY_EACH_FAMILY = {"test_hubspot_contract", "test_hubspot_recorded", "test_hubspo
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if metafunc.module.__name__ in BY_EACH_FAMILY and "family" in metafunc.fixturenames:
+    if metafunc.module.__name__.rpartition(".")[2] in BY_EACH_FAMILY and "family" in metafunc.fixturenames:
         metafunc.parametrize("family", list(FAMILIES), indirect=True)
 
 

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, Protocol
 
-from hubspot_portal import Portal, definitions, owner, pipeline, prop
-
 from sync.shared.errors import SyncError
+from tests.hubspot.hubspot_portal import Portal, definitions, owner, pipeline, prop
 
 UNKNOWN = "zzz"
 """A code that no list has: of an option that was deleted."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from hubspot_portal import MODIFIED, PRIMARY_LABEL, Portal, Thing
+from tests.hubspot.hubspot_portal import MODIFIED, PRIMARY_LABEL, Portal, Thing
 
 CAP = 10_000
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hubspot_people import STREAMS
 from hypothesis import strategies as st
+
+from tests.hubspot.hubspot_people import STREAMS
 
 COMPANIES = st.integers(1, 3)
 PEOPLE = st.integers(101, 104)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
-from hubspot_server import Standin
 
 from sync.cli import COMMANDS
+from tests.hubspot.hubspot_server import Standin
 
 
 def write_config(folder: Path, standin: Standin, text: str) -> Path:

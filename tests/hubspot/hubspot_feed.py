@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from hubspot_portal import Portal
-from hubspot_server import Standin
-from hubspot_world import source, spec
 
 from connectors.hubspot.connector import HubspotConnectorType
 from connectors.hubspot.options import HubspotStream
@@ -28,6 +25,9 @@ from sync.config.schema import Guard, LeadTable, Wire
 from sync.mapping.compile import compile_mapping
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.poll import Poller
+from tests.hubspot.hubspot_portal import Portal
+from tests.hubspot.hubspot_server import Standin
+from tests.hubspot.hubspot_world import source, spec
 
 NAME = "hub.companies"
 LEAD: dict[str, Any] = {

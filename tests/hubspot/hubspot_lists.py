@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from hubspot_answers import Answer, error
+from tests.hubspot.hubspot_answers import Answer, error
 
 
 @dataclass

@@ -7,11 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crm_world import World
-from guard_world import unsynced
-from hubspot_commands import write_config
-from hubspot_server import TOKEN, Standin
-
 from state.ledger import Ledger
 from state.queues import Selection
 from state.rows import OnChange, Verdict
@@ -20,6 +15,10 @@ from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
 from sync.polling.job import PollReport
 from sync.shared.errors import SyncError
+from tests.engine.crm_world import World
+from tests.engine.guard_world import unsynced
+from tests.hubspot.hubspot_commands import write_config
+from tests.hubspot.hubspot_server import TOKEN, Standin
 
 CONFIG = """
 [workspaces.main]

@@ -19,12 +19,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from hubspot_answers import BURST, SECONDLY, Answer, Answers, error
-from hubspot_contract import Contract
-from hubspot_lists import Lists
-from hubspot_portal import Portal
-
 from connectors.hubspot.api_paths import DEFAULT_FAMILY, FAMILIES
+from tests.hubspot.hubspot_answers import BURST, SECONDLY, Answer, Answers, error
+from tests.hubspot.hubspot_contract import Contract
+from tests.hubspot.hubspot_lists import Lists
+from tests.hubspot.hubspot_portal import Portal
 
 TOKEN = "pat-eu1-canary-0000-token"
 BURST_LIMIT = 100

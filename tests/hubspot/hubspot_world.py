@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hubspot_portal import Portal
-from hubspot_server import TOKEN, Standin
 
 from connectors.conformance_world import ContractNames
 from connectors.hubspot.connector import HubspotConnectorType
@@ -15,6 +13,8 @@ from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStrea
 from connectors.interface import Connector, StreamSpec
 from sync.shared.errors import SyncError
 from sync.shared.words import Wanted
+from tests.hubspot.hubspot_portal import Portal
+from tests.hubspot.hubspot_server import TOKEN, Standin
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MS = timedelta(milliseconds=1)

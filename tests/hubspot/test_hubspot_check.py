@@ -7,11 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hubspot_answers import Answer, error
-from hubspot_feed import Feed
-from hubspot_portal import Portal
-from hubspot_server import Asked, Standin
-from hubspot_world import source, spec
 
 from connectors.hubspot.connector import HubspotConnectorType
 from connectors.interface import Finding
@@ -20,6 +15,11 @@ from sync.config.load import load_config, warnings_of
 from sync.config.mappings import compile_all
 from sync.shared.errors import ConfigError
 from sync.shared.words import LABEL, Wanted
+from tests.hubspot.hubspot_answers import Answer, error
+from tests.hubspot.hubspot_feed import Feed
+from tests.hubspot.hubspot_portal import Portal
+from tests.hubspot.hubspot_server import Asked, Standin
+from tests.hubspot.hubspot_world import source, spec
 from tests.sizes import sized
 
 ROOT = Path(__file__).parents[2]

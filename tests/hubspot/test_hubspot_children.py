@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hubspot_feed import Feed, emails, fill, logged
-from hubspot_portal import Portal
-from hubspot_server import Standin
+
+from tests.hubspot.hubspot_feed import Feed, emails, fill, logged
+from tests.hubspot.hubspot_portal import Portal
+from tests.hubspot.hubspot_server import Standin
 
 MINUTE = 60
 HOUR = 3600

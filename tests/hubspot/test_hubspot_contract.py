@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hubspot_server import Standin
-from hubspot_world import HubspotWorld
 
 from connectors.conformance import ConnectorContract
+from tests.hubspot.hubspot_server import Standin
+from tests.hubspot.hubspot_world import HubspotWorld
 from tests.sizes import sized
 
 

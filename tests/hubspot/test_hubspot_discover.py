@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from hubspot_commands import command, write_config
-from hubspot_portal import Portal, owner, pipeline, prop
-from hubspot_server import TOKEN, Standin
 
 from connectors.hubspot.connector import HubspotConnectorType
+from tests.hubspot.hubspot_commands import command, write_config
+from tests.hubspot.hubspot_portal import Portal, owner, pipeline, prop
+from tests.hubspot.hubspot_server import TOKEN, Standin
 
 EXAMPLE = (Path(__file__).parents[2] / "connectors/hubspot/config.example.toml").read_text(encoding="utf-8")
 

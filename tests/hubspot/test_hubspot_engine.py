@@ -7,10 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hubspot_commands import write_config
-from hubspot_feed import logged
-from hubspot_portal import Portal, pipeline, prop
-from hubspot_server import TOKEN, Standin
 
 from connectors.hubspot.connector import HubspotConnectorType
 from state.ledger import Ledger
@@ -20,6 +16,10 @@ from sync.engine.engine import Engine
 from sync.shared.clock import SystemClock
 from sync.trial.sandbox.running import RunningSandbox, start
 from sync.trial.sandbox.settings import SandboxOptions
+from tests.hubspot.hubspot_commands import write_config
+from tests.hubspot.hubspot_feed import logged
+from tests.hubspot.hubspot_portal import Portal, pipeline, prop
+from tests.hubspot.hubspot_server import TOKEN, Standin
 from tests.patience import PATIENCE
 
 CONFIG = """

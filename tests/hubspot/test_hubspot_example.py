@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hubspot_portal import Portal, prop
-from hubspot_server import TOKEN, Standin
 
 from sync.cli import main
 from sync.trial.sandbox.running import start
 from sync.trial.sandbox.settings import SandboxOptions
 from tests.docs.pages import recipes
+from tests.hubspot.hubspot_portal import Portal, prop
+from tests.hubspot.hubspot_server import TOKEN, Standin
 
 EXAMPLE = Path(__file__).parents[2] / "connectors/hubspot/config.example.toml"
 COMPANIES = ("phone", "linkedin_company_page", "address", "zip", "country", "lifecyclestage")

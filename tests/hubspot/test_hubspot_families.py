@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hubspot_feed import Feed, fill
-from hubspot_portal import Portal
-from hubspot_server import TOKEN, Standin
-from hubspot_world import COMPANIES, opened, poll, source
 from pydantic import ValidationError
 
 from connectors.hubspot.api_paths import DEFAULT_FAMILY, FAMILIES, dated
 from connectors.hubspot.options import HubspotSource
 from connectors.interface import Ages
+from tests.hubspot.hubspot_feed import Feed, fill
+from tests.hubspot.hubspot_portal import Portal
+from tests.hubspot.hubspot_server import TOKEN, Standin
+from tests.hubspot.hubspot_world import COMPANIES, opened, poll, source
 
 
 def options(**more: Any) -> HubspotSource:

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hubspot_feed import Feed, logged
-from hubspot_portal import Portal, owner, pipeline, prop
-from hubspot_server import Standin
-from hubspot_world import opened, spec
 
 from connectors.hubspot.values import property_of
 from connectors.interface import Finding
 from sync.shared.errors import SourceRefused
 from sync.shared.words import LABEL, Wanted
+from tests.hubspot.hubspot_feed import Feed, logged
+from tests.hubspot.hubspot_portal import Portal, owner, pipeline, prop
+from tests.hubspot.hubspot_server import Standin
+from tests.hubspot.hubspot_world import opened, spec
 
 MINUTE = 60
 PIPELINES = [

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hubspot_answers import BURST, DAILY, SECONDLY, Answer, limited
-from hubspot_portal import START, Portal
-from hubspot_server import Asked, Standin
-from hubspot_world import source, spec
 
 from connectors.hubspot.connector import HubspotConnectorType
 from connectors.interface import Connector
 from sync.shared.errors import SourceUnavailable
 from sync.shared.words import Wanted
+from tests.hubspot.hubspot_answers import BURST, DAILY, SECONDLY, Answer, limited
+from tests.hubspot.hubspot_portal import START, Portal
+from tests.hubspot.hubspot_server import Asked, Standin
+from tests.hubspot.hubspot_world import source, spec
 
 COMPANIES = spec(Wanted(frozenset({("name",)})), page_size=100)
 MINUTE, HOUR = 60, 3600
@@ -64,7 +64,7 @@ def test_the_streams_of_a_source_share_one_pace(kind: HubspotConnectorType, stan
 def test_a_bigger_plan_is_used_by_its_headers(
     kind: HubspotConnectorType, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hubspot_server.BURST_LIMIT", 190)
+    monkeypatch.setattr("tests.hubspot.hubspot_server.BURST_LIMIT", 190)
     connector = kind.open("hub", source(standin))
     for _ in range(10):
         poll(connector)

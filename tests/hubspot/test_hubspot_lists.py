@@ -10,11 +10,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hubspot_answers import Answer, error
-from hubspot_feed import Feed, emails, fill
-from hubspot_portal import Portal
-from hubspot_server import TOKEN, Standin
-from hubspot_world import opened, source, spec
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +20,11 @@ from sync.cli import main
 from sync.polling.sweep import ask_reread
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Wanted
+from tests.hubspot.hubspot_answers import Answer, error
+from tests.hubspot.hubspot_feed import Feed, emails, fill
+from tests.hubspot.hubspot_portal import Portal
+from tests.hubspot.hubspot_server import TOKEN, Standin
+from tests.hubspot.hubspot_world import opened, source, spec
 from tests.sizes import sized
 
 NAME_ONLY = {"kind": "company", "name": "name"}

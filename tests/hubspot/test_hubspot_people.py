@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 import structlog
-from crm_world import Sent
-from hubspot_account import UNKNOWN, Account
-from hubspot_chapters import BEGINNING, CHAPTERS, PROGRAM
-from hubspot_people import STREAMS, Workspace
-from hubspot_portal import Portal
-from hubspot_server import Standin
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from connectors.hubspot.connector import HubspotConnectorType
 from sync import log
+from tests.engine.crm_world import Sent
+from tests.hubspot.hubspot_account import UNKNOWN, Account
+from tests.hubspot.hubspot_chapters import BEGINNING, CHAPTERS, PROGRAM
+from tests.hubspot.hubspot_people import STREAMS, Workspace
+from tests.hubspot.hubspot_portal import Portal
+from tests.hubspot.hubspot_server import Standin
 from tests.sizes import SIZE, sized
 
 FILTERS = {"companies": "do_not_sync", "contacts": "blocked"}

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hubspot_feed import Feed
-from hubspot_portal import Portal
-from hubspot_server import Standin
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from connectors.hubspot import crm, windows
 from connectors.hubspot.api_paths import FAMILIES
+from tests.hubspot.hubspot_feed import Feed
+from tests.hubspot.hubspot_portal import Portal
+from tests.hubspot.hubspot_server import Standin
 from tests.sizes import sized
 
 HOUR = 3_600_000
@@ -156,7 +156,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(where, "SEARCH_LIMIT", 3)
     monkeypatch.setattr(windows, "CAP", 12)
     monkeypatch.setattr(windows, "ROOM", 2)
-    monkeypatch.setattr("hubspot_answers.CAP", 12)
+    monkeypatch.setattr("tests.hubspot.hubspot_answers.CAP", 12)
 
 
 @pytest.mark.parametrize("sweep", [False, True], ids=["searched", "swept"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hubspot_feed import Feed, fill, logged
-from hubspot_portal import Portal, prop
-from hubspot_server import Standin
 
+from tests.hubspot.hubspot_feed import Feed, fill, logged
+from tests.hubspot.hubspot_portal import Portal, prop
+from tests.hubspot.hubspot_server import Standin
 from tests.sizes import sized
 
 MINUTE = 60
@@ -93,7 +93,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A HubSpot of which twelve results of a query can be paged through, by threes."""
     for where in ("windows.CAP", "windows.ROOM", "crm.SEARCH_LIMIT", "windows.SEARCH_LIMIT"):
         monkeypatch.setattr(f"connectors.hubspot.{where}", {"CAP": 12, "ROOM": 2}.get(where.split(".")[1], 3))
-    monkeypatch.setattr("hubspot_answers.CAP", 12)
+    monkeypatch.setattr("tests.hubspot.hubspot_answers.CAP", 12)
 
 
 def test_twenty_five_thousand_contacts_stamped_in_one_millisecond_arrive_once(

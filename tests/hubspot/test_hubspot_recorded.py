@@ -12,10 +12,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hubspot_answers import DAILY, SECONDLY, Answers
-from hubspot_portal import Portal
-from hubspot_server import Standin
-from hubspot_world import source
 
 from connectors.hubspot.calls import Call
 from connectors.hubspot.connector import HubspotConnectorType
@@ -24,6 +20,10 @@ from connectors.hubspot.properties import Schema
 from connectors.hubspot.replies import Reply
 from connectors.hubspot.response_rules import AccountPause, Denied, Gone, RetryLater, Unauthorised, judge, zone_of
 from connectors.hubspot.values import canonical, milliseconds, property_of
+from tests.hubspot.hubspot_answers import DAILY, SECONDLY, Answers
+from tests.hubspot.hubspot_portal import Portal
+from tests.hubspot.hubspot_server import Standin
+from tests.hubspot.hubspot_world import source
 
 RECORDED: dict[str, Any] = json.loads((Path(__file__).parent / "recorded/answers.json").read_text(encoding="utf-8"))
 

@@ -8,11 +8,11 @@ import threading
 import tracemalloc
 
 import pytest
-from hubspot_server import Standin
-from hubspot_world import failure
-from test_hubspot_wire import talking
 
 from sync.shared.errors import SourceUnavailable
+from tests.hubspot.hubspot_server import Standin
+from tests.hubspot.hubspot_world import failure
+from tests.hubspot.test_hubspot_wire import talking
 
 MIB = 1 << 20
 BOMB = gzip.compress(b" " * (40 * MIB), 1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hubspot_feed import Feed
-from hubspot_portal import Portal
-from hubspot_server import TOKEN, Standin
-from hubspot_world import failure, opened, poll, spec
 
 from sync.shared.errors import ConfigError, SourceRefused
 from sync.shared.words import Wanted
+from tests.hubspot.hubspot_feed import Feed
+from tests.hubspot.hubspot_portal import Portal
+from tests.hubspot.hubspot_server import TOKEN, Standin
+from tests.hubspot.hubspot_world import failure, opened, poll, spec
 
 
 @pytest.fixture(autouse=True)

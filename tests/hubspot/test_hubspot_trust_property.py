@@ -7,14 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hubspot_account import Account
-from hubspot_feed import Feed
-from hubspot_portal import Portal
-from hubspot_server import Standin
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from sync.shared.errors import SourceRefused, SourceUnavailable
+from tests.hubspot.hubspot_account import Account
+from tests.hubspot.hubspot_feed import Feed
+from tests.hubspot.hubspot_portal import Portal
+from tests.hubspot.hubspot_server import Standin
 from tests.sizes import SIZE, sized
 
 COMPANIES = st.integers(1, 3)

@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hubspot_answers import Answer
-from hubspot_portal import Portal, prop
-from hubspot_server import TOKEN, Asked, Standin
 
 from connectors.hubspot.values import property_of
 from sync.cli import main
 from sync.trial.sandbox.running import RunningSandbox, start
 from sync.trial.sandbox.settings import SandboxOptions
+from tests.hubspot.hubspot_answers import Answer
+from tests.hubspot.hubspot_portal import Portal, prop
+from tests.hubspot.hubspot_server import TOKEN, Asked, Standin
 
 RECORDED = Path(__file__).parent / "recorded"
 ANSWERS: dict[str, Any] = json.loads((RECORDED / "answers.json").read_text(encoding="utf-8"))

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hubspot_answers import Answer
-from hubspot_feed import CONTACTS, Feed
-from hubspot_portal import Portal, prop
-from hubspot_server import Asked, Standin
 
 from sync.shared.errors import SourceRefused, SourceUnavailable, SyncError
+from tests.hubspot.hubspot_answers import Answer
+from tests.hubspot.hubspot_feed import CONTACTS, Feed
+from tests.hubspot.hubspot_portal import Portal, prop
+from tests.hubspot.hubspot_server import Asked, Standin
 
 MINUTE = 60
 LEAD = {"kind": "company", "name": "name", "where": "do_not_sync != `true`", "labels": ["tier"]}

@@ -7,10 +7,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hubspot_answers import Answer, error
-from hubspot_portal import Portal
-from hubspot_server import Standin
-from hubspot_world import COMPANIES, opened
 
 from connectors.hubspot.replies import Reply
 from connectors.hubspot.response_rules import (
@@ -28,6 +24,10 @@ from connectors.hubspot.response_rules import (
     zone_of,
 )
 from sync.shared.errors import SourceRefused, SourceUnavailable
+from tests.hubspot.hubspot_answers import Answer, error
+from tests.hubspot.hubspot_portal import Portal
+from tests.hubspot.hubspot_server import Standin
+from tests.hubspot.hubspot_world import COMPANIES, opened
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 NEW_YORK = ZoneInfo("US/Eastern")

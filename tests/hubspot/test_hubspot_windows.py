@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from itertools import islice
 
 import pytest
-from hubspot_answers import Answer, Answers
-from hubspot_portal import Portal
-from hubspot_server import Asked, Standin
-from hubspot_world import source
 
 from connectors.hubspot import crm, windows
 from connectors.hubspot.calls import HubSpotCalls
 from connectors.hubspot.connector import HubspotConnectorType
 from connectors.hubspot.crm import Crm
 from connectors.hubspot.windows import FoundStamps, Search
+from tests.hubspot.hubspot_answers import Answer, Answers
+from tests.hubspot.hubspot_portal import Portal
+from tests.hubspot.hubspot_server import Asked, Standin
+from tests.hubspot.hubspot_world import source
 from tests.sizes import sized
 
 AT = 1_773_000_000_000
@@ -40,7 +40,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, "ROOM", 2)
     monkeypatch.setattr(windows, "SEARCH_LIMIT", 3)
     monkeypatch.setattr(crm, "SEARCH_LIMIT", 3)
-    monkeypatch.setattr("hubspot_answers.CAP", 12)
+    monkeypatch.setattr("tests.hubspot.hubspot_answers.CAP", 12)
 
 
 def stamp(portal: Portal, ids: Iterator[int] | range, at: int = AT) -> None:

@@ -18,13 +18,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hubspot_portal import Portal
-from hubspot_server import HANGS, Standin, serving
-from hubspot_world import failure, opened, poll, source
 
 from connectors.hubspot.connector import HubspotConnectorType
 from sync.shared.clock import SystemClock
 from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable
+from tests.hubspot.hubspot_portal import Portal
+from tests.hubspot.hubspot_server import HANGS, Standin, serving
+from tests.hubspot.hubspot_world import failure, opened, poll, source
 
 
 @pytest.fixture(autouse=True)

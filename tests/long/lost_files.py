@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "state"))
-
-from lost_files import cases, every
+from tests.state.lost_files import cases, every
 
 
 def main() -> None:

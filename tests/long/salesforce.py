@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import resource
-import sys
 import tempfile
 import time
 from datetime import timedelta
@@ -17,13 +16,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ClassVar
 
-sys.path.append(str(Path(__file__).parents[1] / "salesforce"))
-
 
 def serve(pipe: Connection, folder: str, accounts: int, contacts: int) -> None:
     """Run the stand-in: change its records as the pipe tells, and answer with the requests so far."""
-    from sf_authority import make_authority
-    from sf_server import running
+    from tests.salesforce.sf_authority import make_authority
+    from tests.salesforce.sf_server import running
 
     with running(make_authority(Path(folder))) as (stand_in, _):
         org = stand_in.org = indexed()
@@ -44,8 +41,8 @@ def serve(pipe: Connection, folder: str, accounts: int, contacts: int) -> None:
 
 def indexed() -> Any:
     """Return an organisation that finds records by id, and contacts by account, through an index."""
-    from sf_org import Org
-    from sf_soql import Query
+    from tests.salesforce.sf_org import Org
+    from tests.salesforce.sf_soql import Query
 
     class Indexed(Org):
         def run(self, query: Query, *, deleted: bool = False) -> list[dict[str, Any]]:
@@ -92,10 +89,9 @@ def main() -> None:
 
 
 def measure(pipe: Connection, host: str, ca_file: str) -> None:
-    from sf_world import stream
-
     from connectors.salesforce.connector import CONNECTOR
     from connectors.salesforce.options import SalesforceSource
+    from tests.salesforce.sf_world import stream
 
     auth = {"flow": "session", "session_id": "open-session", "instance": host, "ca_file": ca_file}
     lanes: dict[str, Any] = {}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mapping_cases import document, lead, mapping, problems
-
 from sync.mapping.result import Lead, Note, Unfit
+from tests.mapping.mapping_cases import document, lead, mapping, problems
 
 PEOPLE = {
     "from": "people",

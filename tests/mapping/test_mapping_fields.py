@@ -6,9 +6,9 @@ import time
 
 import orjson
 import pytest
-from mapping_cases import document, dropped, lead, mapping, problems, unfit
 
 from sync.mapping.result import Filtered, Lead, Note, Unfit
+from tests.mapping.mapping_cases import document, dropped, lead, mapping, problems, unfit
 
 UUID = "123e4567-e89b-12d3-a456-426614174000"
 EMOJI = "\U0001f600"  # one character, two UTF-16 code units

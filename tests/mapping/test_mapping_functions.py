@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from mapping_cases import COUNTRIES, document, mapping, problems
 
 from sync.mapping.evaluate import reader
 from sync.mapping.expressions import EVALUATION_ERRORS, compile_expression, failure, parameters
@@ -11,6 +10,7 @@ from sync.mapping.functions import FUNCTIONS, NAMES
 from sync.mapping.library import Library
 from sync.mapping.syntax import parse, walk
 from sync.shared.errors import Problem
+from tests.mapping.mapping_cases import COUNTRIES, document, mapping, problems
 
 
 def value(expression: str, data: object = None) -> object:

@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_cases import COUNTRIES, mapping
-from test_mapping_properties import JSON, RECORDS
 
 from sync.mapping.functions import FUNCTIONS, NAMES
 from sync.mapping.result import Filtered, Lead, Unfit
 from sync.shared.errors import ConfigError
 from sync.trial.sandbox.validation import check_leads
+from tests.mapping.mapping_cases import COUNTRIES, mapping
+from tests.mapping.test_mapping_properties import JSON, RECORDS
 from tests.sizes import sized
 
 FIELDS = st.sampled_from(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
-from mapping_cases import WHERE, mapping
 
 from connectors.interface import FieldKind
 from sync.mapping.literals import doubts
+from tests.mapping.mapping_cases import WHERE, mapping
 
 STAGES = {"118827341": "PQL", "lead": "Lead", "customer": "Customer"}
 KINDS = {

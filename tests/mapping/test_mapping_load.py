@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_cases import WHERE, mapping, problems
 
 from sync.config.schema import Wire, WireList
 from sync.mapping.cures import ELSEWHERE
 from sync.mapping.expressions import BadExpression, compile_expression
 from sync.shared.errors import ConfigError
+from tests.mapping.mapping_cases import WHERE, mapping, problems
 from tests.sizes import sized
 
 _BLANK = "a field name with a blank stands in double quotes: {}"

@@ -13,13 +13,13 @@ import pytest
 from email_validator import EmailNotValidError, validate_email
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from mapping_cases import mapping
 
 from sync.mapping import web
 from sync.mapping.emails import is_email, is_ordinary
 from sync.mapping.functions import NAMES as FUNCTION_NAMES
 from sync.mapping.result import Filtered, Lead, Unfit
 from sync.shared.errors import ConfigError
+from tests.mapping.mapping_cases import mapping
 from tests.sizes import sized
 
 NAMES = ["a", "b", "c", "people", "contacts"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mapping_cases import mapping
 
 from sync.shared.words import Wanted
+from tests.mapping.mapping_cases import mapping
 
 ALL = None
 Paths = tuple[tuple[str, ...], ...]

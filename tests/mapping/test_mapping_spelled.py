@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mapping_cases import mapping
 
 from sync.config.schema import Wire, WireList
 from sync.mapping.field_changes import FieldChange, changes, name_of, spelled
+from tests.mapping.mapping_cases import mapping
 
 WIRE = Wire()
 OTHER = Wire(emails=WireList(field="Emails", member="Value"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from mapping_cases import lead, mapping, problems
 
 from connectors.interface import FieldKind
 from sync.mapping.literals import doubts
 from sync.mapping.result import Filtered
+from tests.mapping.mapping_cases import lead, mapping, problems
 
 
 def refused(where: str) -> list[tuple[str, str]]:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jmespath.exceptions import JMESPathError
-from mapping_cases import document, mapping
 
 from sync.mapping.expressions import BadExpression, compile_expression
 from sync.mapping.result import Filtered, Lead
+from tests.mapping.mapping_cases import document, mapping
 from tests.sizes import sized
 
 FALSE: list[Any] = [None, False, 0, 0.0, -0.0, "", [], {}]

@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 import pytest
-from mapping_cases import document, mapping
 
 from sync.config.schema import Wire, WireList
 from sync.mapping.wire_fields import texts, with_labels
+from tests.mapping.mapping_cases import document, mapping
 
 BASE: dict[str, Any] = {
     "name": "name",
@@ -134,7 +134,10 @@ def test_the_version_changes_with_constants_lookups_and_wire_names() -> None:
 
 
 def test_the_version_is_the_same_in_another_process() -> None:
-    code = "import sys; sys.path[:0] = sys.argv[1:]; from test_mapping_wire import *; print(mapping(BASE).version)"
+    code = (
+        "import sys; sys.path[:0] = sys.argv[1:]; "
+        "from tests.mapping.test_mapping_wire import *; print(mapping(BASE).version)"
+    )
     for seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, "-c", code, *sys.path],

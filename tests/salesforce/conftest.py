@@ -7,15 +7,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("connectors.conformance", "connectors.conformance_world")
-
-from sf_authority import make_authority  # noqa: E402 - after the rewrite
-from sf_command import Program  # noqa: E402
-from sf_proxy import Proxy  # noqa: E402
-from sf_server import StandIn, running  # noqa: E402
-
-from sync.trial.sandbox.running import RunningSandbox, start  # noqa: E402
-from sync.trial.sandbox.settings import SandboxOptions  # noqa: E402
+from sync.trial.sandbox.running import RunningSandbox, start
+from sync.trial.sandbox.settings import SandboxOptions
+from tests.salesforce.sf_authority import make_authority
+from tests.salesforce.sf_command import Program
+from tests.salesforce.sf_proxy import Proxy
+from tests.salesforce.sf_server import StandIn, running
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
-from sf_proxy import Proxy
-from sf_server import StandIn
 
 from state.ledger import Ledger
 from sync.cli import main
@@ -22,6 +20,8 @@ from sync.trial.configuration import source_table, stream_tables, workspace_tabl
 from sync.trial.processes import start_module
 from sync.trial.sandbox.running import RunningSandbox
 from tests.patience import PATIENCE
+from tests.salesforce.sf_proxy import Proxy
+from tests.salesforce.sf_server import StandIn
 
 ACCOUNTS = {
     "kind": "company",

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from sf_org import Org, sf_id
-from sf_server import StandIn
-from sf_world import account, stream
-
 from connectors.salesforce.connector import SalesforceConnector
 from sync.shared.errors import SourceRefused
 from sync.shared.words import LABEL, Json, Record, Wanted
+from tests.salesforce.sf_org import Org, sf_id
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_world import account, stream
 
 WANTED = Wanted(
     frozenset({("Name",), ("Phone",), ("Industry",), ("Industry" + LABEL,)}),

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import jwt
-from sf_faults import Asked
+
+from tests.salesforce.sf_faults import Asked
 
 
 class Logins:

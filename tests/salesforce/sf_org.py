@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sf_soql import OPERATORS, Malformed, Nested, Query
-from sf_tables import FIELDS, NAME, RECORD_TYPES, described, reference
-
 from sync.shared.opaque import checksum
+from tests.salesforce.sf_soql import OPERATORS, Malformed, Nested, Query
+from tests.salesforce.sf_tables import FIELDS, NAME, RECORD_TYPES, described, reference
 
 PREFIXES = {
     "Account": "001",

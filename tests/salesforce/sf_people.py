@@ -14,11 +14,6 @@ from threading import Condition
 from typing import Any
 
 import structlog
-from sf_history import HIDEABLE, Life
-from sf_org import Org, sf_id
-from sf_server import StandIn
-from sf_tables import described
-from sf_world import account
 
 from connectors.salesforce.connector import SalesforceConnector
 from state.ledger import Ledger
@@ -31,6 +26,11 @@ from sync.engine.engine import Engine
 from sync.polling.poll import Poller
 from sync.polling.turns import StreamWorker
 from sync.shared.errors import SourceRefused
+from tests.salesforce.sf_history import HIDEABLE, Life
+from tests.salesforce.sf_org import Org, sf_id
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_tables import described
+from tests.salesforce.sf_world import account
 
 OPTED_OUT = "HasOptedOutOfEmail"
 OBJECTS = {"accounts": "Account", "contacts": "Contact", "leads": "Lead"}

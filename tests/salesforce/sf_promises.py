@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sf_people import OBJECTS, OPTED_OUT, People, Sent
-
 from state.rows import Verdict
+from tests.salesforce.sf_people import OBJECTS, OPTED_OUT, People, Sent
 
 
 class Promises(People):

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sf_org import Org
+from tests.salesforce.sf_org import Org
 
 FOLDER = Path(__file__).parent / "recorded"
 

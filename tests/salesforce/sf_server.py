@@ -18,12 +18,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sf_authority import Authority
-from sf_faults import Asked, Fault
-from sf_logins import Logins
-from sf_org import Org, Unknown, sf_id
-from sf_proxy import Proxy
-from sf_soql import Malformed, parse
+from tests.salesforce.sf_authority import Authority
+from tests.salesforce.sf_faults import Asked, Fault
+from tests.salesforce.sf_logins import Logins
+from tests.salesforce.sf_org import Org, Unknown, sf_id
+from tests.salesforce.sf_proxy import Proxy
+from tests.salesforce.sf_soql import Malformed, parse
 
 VERSIONS = [f"{number}.0" for number in range(31, 68)]
 LONGEST = 16_384

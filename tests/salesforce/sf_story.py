@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sf_faults import Fault
-from sf_org import Org, sf_id
-from sf_server import StandIn
 
 from state.ledger import Ledger
 from sync.config.load import load_config
@@ -19,6 +16,9 @@ from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
 from sync.polling.poll import Poller
 from sync.shared.errors import SourceUnavailable
+from tests.salesforce.sf_faults import Fault
+from tests.salesforce.sf_org import Org, sf_id
+from tests.salesforce.sf_server import StandIn
 
 CONFIG = """
 [workspaces.main]

@@ -7,17 +7,16 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sf_faults import Asked
-from sf_org import sf_id
-from sf_proxy import Proxy
-from sf_server import StandIn
-
 from connectors.conformance_world import ContractNames
 from connectors.interface import Connector, StreamSpec
 from connectors.salesforce.connector import SalesforceConnector
 from connectors.salesforce.options import SalesforceChild, SalesforceSource, SalesforceStream
 from connectors.salesforce.session import SalesforceSession
 from sync.shared.words import Json, Page, Record, Touch, Wanted
+from tests.salesforce.sf_faults import Asked
+from tests.salesforce.sf_org import sf_id
+from tests.salesforce.sf_proxy import Proxy
+from tests.salesforce.sf_server import StandIn
 
 COMPANY = Wanted(frozenset({("Name",), ("BillingCity",)}), {"contacts": Wanted(frozenset({("Email",)}))})
 

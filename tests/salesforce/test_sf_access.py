@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from sf_faults import Fault, error
-from sf_proxy import Proxy
-from sf_server import StandIn
-from sf_world import CREDENTIALS, connect, log_in, poll, source, stream
 
 from connectors.interface import Ages
 from connectors.salesforce.access import ACCESS
 from sync.shared.errors import SourceRefused, SourceUnavailable, SyncError
+from tests.salesforce.sf_faults import Fault, error
+from tests.salesforce.sf_proxy import Proxy
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_world import CREDENTIALS, connect, log_in, poll, source, stream
 
 PASSWORD = {
     "flow": "password",

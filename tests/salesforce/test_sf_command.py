@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sf_command import Program
-from sf_faults import Fault, error
-from sf_recorded import load, packed
-from sf_world import on
 
 from tests.docs.pages import recipes
 from tests.proof.harness import until
+from tests.salesforce.sf_command import Program
+from tests.salesforce.sf_faults import Fault, error
+from tests.salesforce.sf_recorded import load, packed
+from tests.salesforce.sf_world import on
 
 
 def expected_lead(account: dict[str, Any], contacts: list[dict[str, Any]]) -> dict[str, Any]:

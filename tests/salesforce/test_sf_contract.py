@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from sf_server import StandIn
-from sf_world import SalesforceWorld
 
 from connectors.conformance import ConnectorContract
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_world import SalesforceWorld
 from tests.sizes import sized
 
 

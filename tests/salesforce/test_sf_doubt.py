@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from sf_faults import Fault, error
-from sf_org import described
-from sf_server import StandIn
-from sf_world import account, connect, fields, firms, on, poll, records_of, settle_down, stream
 
 from connectors.interface import StreamSpec
 from connectors.salesforce.connector import SalesforceConnector
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Json, Wanted
+from tests.salesforce.sf_faults import Fault, error
+from tests.salesforce.sf_org import described
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_world import account, connect, fields, firms, on, poll, records_of, settle_down, stream
 
 PHONE = stream(fields("Name", "Phone"), children={})
 LINE = "sources.sf.streams.accounts.lead.phones"

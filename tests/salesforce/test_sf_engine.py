@@ -8,9 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sf_org import sf_id
-from sf_server import StandIn
-from sf_story import Story
+
+from tests.salesforce.sf_org import sf_id
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_story import Story
 
 
 @pytest.fixture

@@ -13,16 +13,16 @@ import simple_salesforce.exceptions as library
 import urllib3.exceptions
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from sf_faults import Fault
-from sf_proxy import Proxy
-from sf_server import StandIn
-from sf_world import account, connect, log_in, on, poll, settle_down, stream
 
 from connectors.salesforce.errors import fault_of
 from connectors.salesforce.rest_client import Client
 from connectors.salesforce.transport import connection_error
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Json
+from tests.salesforce.sf_faults import Fault
+from tests.salesforce.sf_proxy import Proxy
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_world import account, connect, log_in, on, poll, settle_down, stream
 
 MEANINGS = [
     (401, "INVALID_SESSION_ID", "session"),
@@ -151,7 +151,7 @@ def test_windows_end_by_salesforces_clock_and_not_by_ours(stand_in: StandIn) -> 
 
 
 def test_answers_without_a_date_are_no_ground_to_read_on(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sf_server._Handler.date_time_string", lambda *_: "someday")
+    monkeypatch.setattr("tests.salesforce.sf_server._Handler.date_time_string", lambda *_: "someday")
     with pytest.raises(SourceUnavailable, match="no date"):
         poll(connect(stand_in), stream(), {})
 

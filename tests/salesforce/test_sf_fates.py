@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from sf_org import described, reference
-from sf_server import StandIn
-from sf_world import Reading, fields, firms, settle_down, stream
 
 from sync.shared.errors import SourceRefused
 from sync.shared.opaque import checksum
 from sync.shared.words import Touch, Wanted
+from tests.salesforce.sf_org import described, reference
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_world import Reading, fields, firms, settle_down, stream
 
 # ---- deleted, merged, restored
 

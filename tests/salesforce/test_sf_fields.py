@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from sf_org import described, sf_id
-from sf_server import StandIn
-from sf_world import Reading, connect, fields, firms, poll, stream
 
 from connectors.salesforce.connector import SalesforceConnector
 from connectors.salesforce.soql import is_id
 from sync.shared.errors import SourceRefused
 from sync.shared.opaque import checksum
 from sync.shared.words import Wanted
+from tests.salesforce.sf_org import described, sf_id
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_world import Reading, connect, fields, firms, poll, stream
 
 EVERYTHING = Wanted(None)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sf_history import History
-from sf_server import StandIn
 
+from tests.salesforce.sf_history import History
+from tests.salesforce.sf_server import StandIn
 from tests.sizes import SIZE, sized
 
 few = st.integers(0, 2)

@@ -7,13 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sf_faults import Fault, error
-from sf_server import StandIn
-from sf_world import Reading, connect, fields, on, stream
 
 from connectors.salesforce.session import FEWER_IDS, MOST_IDS
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Wanted
+from tests.salesforce.sf_faults import Fault, error
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_world import Reading, connect, fields, on, stream
 
 FIRM = stream(Wanted(frozenset({("Name",)}), {"contacts": fields("LastName")}))
 PERSON = stream(fields("LastName"), "Contact")

@@ -6,11 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from sf_command import Program
-from sf_org import sf_id
-from sf_server import StandIn
-from sf_tables import RECORD_TYPES, typed
-from sf_world import Reading, connect, fields, stream
 
 from connectors.interface import Describes, FieldKind, StreamSpec
 from connectors.salesforce.connector import SalesforceConnector
@@ -20,6 +15,11 @@ from sync.engine.stream_specs import stream_specs
 from sync.mapping.compile import LeadMapping
 from sync.shared.errors import SourceRefused
 from sync.shared.words import LABEL, Json, Wanted
+from tests.salesforce.sf_command import Program
+from tests.salesforce.sf_org import sf_id
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_tables import RECORD_TYPES, typed
+from tests.salesforce.sf_world import Reading, connect, fields, stream
 
 CONFIG = """
 [workspaces.main]

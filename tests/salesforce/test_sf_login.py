@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from sf_faults import Fault
-from sf_proxy import Proxy
-from sf_server import StandIn
-from sf_world import CREDENTIALS, account, log_in, poll, source, stream
 
 from connectors.salesforce.connector import CONNECTOR, SalesforceConnector
 from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable
+from tests.salesforce.sf_faults import Fault
+from tests.salesforce.sf_proxy import Proxy
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_world import CREDENTIALS, account, log_in, poll, source, stream
 
 PASSWORD = {
     "flow": "password",

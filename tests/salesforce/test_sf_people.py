@@ -10,10 +10,10 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sf_people import OBJECTS
-from sf_promises import Promises
-from sf_server import StandIn
 
+from tests.salesforce.sf_people import OBJECTS
+from tests.salesforce.sf_promises import Promises
+from tests.salesforce.sf_server import StandIn
 from tests.sizes import SIZE, sized
 
 few = st.integers(0, 2)

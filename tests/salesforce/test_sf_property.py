@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sf_server import StandIn
-from sf_story import Story
 
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_story import Story
 from tests.sizes import sized
 
 LATE = [timedelta(), timedelta(seconds=1), timedelta(minutes=5), timedelta(minutes=9, seconds=59)]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sf_faults import error
-from sf_server import StandIn
-from sf_world import account, connect, fields, poll, records_of, settle_down, stream
 
 from connectors.salesforce.connector import SalesforceConnector
 from connectors.salesforce.quota import LOOK_AGAIN, Usage, parse_usage
 from sync.shared.errors import SourceUnavailable
 from sync.shared.words import Json, Page
+from tests.salesforce.sf_faults import error
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_world import account, connect, fields, poll, records_of, settle_down, stream
 
 
 @pytest.mark.parametrize(

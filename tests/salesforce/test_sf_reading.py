@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sf_faults import Asked, Fault, error
-from sf_server import StandIn
-from sf_world import Reading, connect, fields, firms, on, poll, settle_down, stream
 
 from sync.shared.errors import SourceUnavailable
+from tests.salesforce.sf_faults import Asked, Fault, error
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_world import Reading, connect, fields, firms, on, poll, settle_down, stream
 
 
 def test_answers_may_hold_fewer_rows_than_asked_for(stand_in: StandIn) -> None:

@@ -6,11 +6,6 @@ from typing import Any
 
 import pytest
 import requests
-from sf_faults import Fault
-from sf_proxy import Proxy
-from sf_recorded import answers, packed
-from sf_server import StandIn
-from sf_world import CREDENTIALS, connect, fields, firms, log_in, on, poll, stream
 
 from connectors.salesforce.access import login_fault
 from connectors.salesforce.descriptions import ObjectSchema
@@ -18,6 +13,11 @@ from connectors.salesforce.errors import fault_of
 from connectors.salesforce.quota import parse_usage
 from connectors.salesforce.soql import canonical, seconds_of
 from sync.shared.errors import SourceRefused
+from tests.salesforce.sf_faults import Fault
+from tests.salesforce.sf_proxy import Proxy
+from tests.salesforce.sf_recorded import answers, packed
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_world import CREDENTIALS, connect, fields, firms, log_in, on, poll, stream
 
 ERRORS = [
     ("error_400_invalid_field_sobject", "field", "Account.AccountNumer"),

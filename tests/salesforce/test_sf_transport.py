@@ -11,11 +11,6 @@ from pathlib import Path
 
 import pytest
 import requests
-from sf_authority import make_authority
-from sf_faults import Fault, error
-from sf_proxy import Proxy
-from sf_server import StandIn
-from sf_world import account, connect, log_in, on, poll, records_of, settle_down, source, stream
 
 from connectors.salesforce.connector import CONNECTOR
 from connectors.salesforce.query_pages import number
@@ -23,6 +18,11 @@ from connectors.salesforce.transport import Http, connection_error
 from sync import __version__
 from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable
 from sync.shared.words import Json
+from tests.salesforce.sf_authority import make_authority
+from tests.salesforce.sf_faults import Fault, error
+from tests.salesforce.sf_proxy import Proxy
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_world import account, connect, log_in, on, poll, records_of, settle_down, source, stream
 
 
 def test_requests_say_who_asks_and_take_compressed_answers_over_one_connection(stand_in: StandIn) -> None:

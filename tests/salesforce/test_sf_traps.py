@@ -9,10 +9,13 @@ from datetime import timedelta
 
 import pytest
 from pydantic import ValidationError
-from sf_faults import Fault, error
-from sf_proxy import Proxy
-from sf_server import StandIn
-from sf_world import (
+
+from sync.shared.errors import SourceRefused, SourceUnavailable
+from sync.shared.words import Json
+from tests.salesforce.sf_faults import Fault, error
+from tests.salesforce.sf_proxy import Proxy
+from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_world import (
     CREDENTIALS,
     connect,
     fields,
@@ -24,9 +27,6 @@ from sf_world import (
     source,
     stream,
 )
-
-from sync.shared.errors import SourceRefused, SourceUnavailable
-from sync.shared.words import Json
 
 MINUTE = timedelta(minutes=1)
 

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sf_command import Program
-from sf_recorded import answers, packed
-from sf_tables import described, picklist
+
+from tests.salesforce.sf_command import Program
+from tests.salesforce.sf_recorded import answers, packed
+from tests.salesforce.sf_tables import described, picklist
 
 STREAM = """
 [sources.sf.streams.accounts]

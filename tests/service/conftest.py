@@ -7,7 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from service_world import Manager, StoppedClock
+
+from tests.service.service_world import Manager, StoppedClock
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from typing import Any
 
 import orjson
 import pytest
-from gated_connector import GATES, Gate
-from service_world import Manager
 
 from connectors.registry import CONNECTORS
 from sync import log
@@ -27,6 +25,8 @@ from sync.service.systemd import Notifier
 from sync.shared.secrets import Secret
 from sync.trial.configuration import source_table, stream_tables, toml_table
 from tests.proof.harness import until
+from tests.service.gated_connector import GATES, Gate
+from tests.service.service_world import Manager
 
 CREATED = ApiResponse(200, b'{"succeeded": true}')
 
@@ -100,7 +100,7 @@ class Scene:
     """A folder with a configuration, the ways to its workspaces, and a daemon once it is started."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(CONNECTORS, "gated", "gated_connector")
+        monkeypatch.setitem(CONNECTORS, "gated", "tests.service.gated_connector")
         monkeypatch.setattr("sync.service.daemon._heard", self._hear)
         GATES.clear()
         self.path = folder / "config.toml"

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from service_world import Manager
 
 from tests.proof.conftest import world, world_with  # noqa: F401 - fixtures
 from tests.proof.harness import World, command
+from tests.service.service_world import Manager
 
 WATCHDOG = 9
 """Seconds; it is fed three times within them."""

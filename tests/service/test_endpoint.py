@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from service_world import Source, StoppedClock, Way, engine_of
 
 from sync.config.load import load_config
 from sync.engine.engine import Engine
@@ -23,6 +22,7 @@ from sync.service.systemd import Notifier
 from sync.shared.errors import ConfigError
 from tests.patience import PATIENCE
 from tests.proof.harness import until
+from tests.service.service_world import Source, StoppedClock, Way, engine_of
 
 
 def free_port() -> int:

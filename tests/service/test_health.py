@@ -8,7 +8,6 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from service_world import Source, StoppedClock, Way, engine_of, in_thread
 
 from state.slots import Room
 from sync import log
@@ -20,6 +19,7 @@ from sync.service.health import Health, Stall, Witness, is_undelivered, stops_of
 from sync.service.ledger_monitor import Backlog, LedgerMonitor
 from sync.shared.errors import SourceUnavailable
 from tests.patience import PATIENCE
+from tests.service.service_world import Source, StoppedClock, Way, engine_of, in_thread
 
 ROOM = Room(0, 0, 100, 0.01, 0.0)
 

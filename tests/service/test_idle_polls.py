@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from service_world import StoppedClock, engine_of
 
 from sync import log
+from tests.service.service_world import StoppedClock, engine_of
 
 
 def test_idle_polls_are_told_once_an_hour_and_heard_each_time(

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from reload_world import Scene, Tenant
 
 from state.key_files import key_path
 from state.ledger import Ledger
 from sync.shared.errors import LedgerLost
 from tests.proof.harness import until
+from tests.service.reload_world import Scene, Tenant
 
 
 @pytest.fixture

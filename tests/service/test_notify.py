@@ -9,9 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from service_world import Manager
 
 from sync.service.systemd import Notifier
+from tests.service.service_world import Manager
 
 
 def test_each_message_is_one_datagram(manager: Manager) -> None:

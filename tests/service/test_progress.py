@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from service_world import Manager, Source, StoppedClock, Way, engine_of, in_thread
 
 from sync import log
 from sync.engine.engine import Engine
@@ -15,6 +14,7 @@ from sync.service.health import SCHEDULER_THREAD, Stall, WatchedPart, parts_of, 
 from sync.service.service import Service
 from sync.service.systemd import Notifier
 from tests.patience import PATIENCE
+from tests.service.service_world import Manager, Source, StoppedClock, Way, engine_of, in_thread
 
 Running = tuple[Engine, Source, Way]
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from reload_world import Scene, Tenant
-from service_world import Manager
 
 from sync.delivery.outcome import ApiResponse
 from sync.service.notices import KEPT
 from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable
 from tests.patience import PATIENCE
 from tests.proof.harness import until
+from tests.service.reload_world import Scene, Tenant
+from tests.service.service_world import Manager
 
 EDITED = Tenant(of_lead='notes = "note"')
 OTHER_WORKSPACE = Tenant(of_workspace="batch_size = 7")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reload_world import Scene, Tenant
 
 from state.ledger import Ledger
 from sync.config.load import load_config
@@ -19,6 +18,7 @@ from sync.engine.engine import Engine
 from sync.engine.reload import Accepted, accept
 from sync.engine.roster import Changes
 from sync.shared.errors import LedgerUntrusted, SourceUnavailable
+from tests.service.reload_world import Scene, Tenant
 
 A, B = Tenant(of_source='password = { env = "A_PASSWORD" }'), Tenant()
 LOOKED_UP = Tenant(of_lead="industry = \"lookup('kinds', name)\"")

@@ -9,13 +9,13 @@ from threading import Event
 
 import apscheduler.schedulers.base
 import pytest
-from service_world import engine_of
 
 from sync.service.health import TURN_LIMIT, parts_of, stalls_of
 from sync.service.schedule import STEP, Schedule
 from sync.shared.clock import SystemClock
 from tests.patience import PATIENCE
 from tests.proof.harness import until
+from tests.service.service_world import engine_of
 
 HOURS = 3 * 3600.0
 

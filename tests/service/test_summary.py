@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from service_world import StoppedClock, engine_of
 
 from sync import log
 from sync.log import emit
 from sync.service.health import Stall, Witness, summary_of
+from tests.service.service_world import StoppedClock, engine_of
 
 
 def test_what_is_wrong_comes_first(tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch) -> None:

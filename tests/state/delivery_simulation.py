@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from random import Random
 
-from ledger_tools import WORKSPACE, FakeClock, declare, pending, register, unsynced
-
 from state.ledger import Ledger
 from state.rows import Claim, NoRoom, NothingToSend
 from state.slots import RateLimit
@@ -20,6 +18,7 @@ from sync.delivery.backoff import Backoff
 from sync.delivery.outcome import Outcome
 from sync.delivery.sender import Destination
 from sync.shared.secrets import Secret
+from tests.state.ledger_tools import WORKSPACE, FakeClock, declare, pending, register, unsynced
 
 CREATED = Outcome("created", "created", 200)
 REJECTED = Outcome("rejected", "rejected", 400, "Name is odd.")

@@ -11,13 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ledger_tools import WORKSPACE, FakeClock, commit, declare, reading
-
 from state.disk import SystemDisk
 from state.ledger import Ledger
 from state.rows import Claim, LaneMove, Reading, Verdict
 from state.slots import RateLimit
 from sync.shared.errors import LedgerError, SyncError
+from tests.state.ledger_tools import WORKSPACE, FakeClock, commit, declare, reading
 
 RULE = RateLimit(b"key", 1000, 60.0)
 FIRST, SECOND = "2026-01-01T00:00:00.000000Z", "2026-02-02T00:00:00.000000Z"

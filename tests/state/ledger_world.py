@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import orjson
-from ledger_tools import WORKSPACE, FakeClock, UnsyncedDisk, declare, rows, unsynced
 
 from state.diagram import STATES
 from state.ledger import Ledger
@@ -22,6 +21,7 @@ from sync.mapping.identity import Identity
 from sync.mapping.result import Filtered, Lead, Note, Unfit
 from sync.polling.judge import Rules, judge, read_record
 from sync.shared.words import Json, Record
+from tests.state.ledger_tools import WORKSPACE, FakeClock, UnsyncedDisk, declare, rows, unsynced
 
 KEYS = ("hold/a", "hold/b", "resend/a", "resend/b", "resend/undated")
 LIMIT = RateLimit(b"key", 2, 10.0)

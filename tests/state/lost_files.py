@@ -16,14 +16,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
-from ledger_tools import RULE, WORKSPACE, FakeClock, UnsyncedDisk, claim, commit, declare, unsynced
-from test_rebuild import pending, reading, registered, send
 
 from state.ledger import Ledger
 from state.rebuilding.rebuild import rebuild
 from state.rows import Claim
 from sync.cli import main
 from sync.shared.errors import SyncError
+from tests.state.ledger_tools import RULE, WORKSPACE, FakeClock, UnsyncedDisk, claim, commit, declare, unsynced
+from tests.state.test_rebuild import pending, reading, registered, send
 
 LANDED = frozenset("abcd")
 EVERYTHING = "abcdef"

@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from ledger_tools import unsynced
-
 from state.database import LedgerFile
 from state.rows import NoRoom
 from state.slots import RateLimit, Slots
+from tests.state.ledger_tools import unsynced
 
 BOOTED_FOR = 30.0
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_tools import FakeClock, pending, register, row, states
 
 from state.backups import DAY, back_up_daily
 from state.key_files import key_path
 from state.ledger import Ledger
+from tests.state.ledger_tools import FakeClock, pending, register, row, states
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from delivery_simulation import CREATED, REJECTED, Delivery, Server, refusing
 
 from sync.delivery.outcome import Outcome
+from tests.state.delivery_simulation import CREATED, REJECTED, Delivery, Server, refusing
 
 HUNDRED = [f"{n:03}" for n in range(100)]
 MOST_FOR_ONE = 16

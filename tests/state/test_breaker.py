@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from delivery_simulation import CREATED, REJECTED, RULE, Delivery, refusing
-from ledger_tools import WORKSPACE, claim, rows
 
 from state.rows import Claim
 from sync.delivery.outcome import Outcome
 from sync.delivery.pace import SINGLES_TO_TRIP
+from tests.state.delivery_simulation import CREATED, REJECTED, RULE, Delivery, refusing
+from tests.state.ledger_tools import WORKSPACE, claim, rows
 
 DAY = 86400.0
 

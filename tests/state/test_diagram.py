@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_tools import FakeClock, claim, pending, register, unsynced
 
 from state.diagram import LEAD_EXISTS, MOVES, STATES, Fit, RecordStanding, State, Version, settle
 from state.ledger import Ledger
 from state.rows import OnChange
+from tests.state.ledger_tools import FakeClock, claim, pending, register, unsynced
 
 OLD, NEW = "2026-01-01T00:00:00.000000Z", "2026-02-02T00:00:00.000000Z"
 FITS: tuple[Fit, ...] = ("eligible", "filtered", "unfit", "deleted")

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_tools import FakeClock, claim, commit, pending, reading, register, row, rows, states, unsynced
 from sqlite_utils import Database
 
 from state.ledger import Ledger
 from state.schema import MIGRATIONS
+from tests.state.ledger_tools import FakeClock, claim, commit, pending, reading, register, row, rows, states, unsynced
 
 WORDS = {True: "landed", False: "absent"}
 IDS = ("a", "b", "c")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_tools import RULE, FakeClock, claim, declare, reading, register, row, rows, states, unsynced
 
 from state.diagram import LEAD_EXISTS, OWNERS, STATES, LeadExists, State
 from state.fills import Filled, fields_of
@@ -17,6 +16,7 @@ from state.gate import GuardFigures, LeftBehind, Usual
 from state.ledger import Ledger
 from state.rows import Claim, Contact, Decision, PollKind, PollOutcome, Reading, Stored, StreamRow
 from sync.polling.judge import Rules, judge
+from tests.state.ledger_tools import RULE, FakeClock, claim, declare, reading, register, row, rows, states, unsynced
 
 WHY, WHY_NOT = (json.dumps([{"rule": rule}]) for rule in ("too many", "far too many"))
 LATER = "2026-02-02T00:00:00.000000Z"

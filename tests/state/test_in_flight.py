@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_tools import (
+
+from state.diagram import Fit
+from state.ledger import Ledger
+from state.rows import Claim, NothingToSend, OnChange, Verdict
+from state.slots import RateLimit
+from tests.state.ledger_tools import (
     RULE,
     WORKSPACE,
     FakeClock,
@@ -23,11 +28,6 @@ from ledger_tools import (
     states,
     unsynced,
 )
-
-from state.diagram import Fit
-from state.ledger import Ledger
-from state.rows import Claim, NothingToSend, OnChange, Verdict
-from state.slots import RateLimit
 
 LATER = "2026-02-02T00:00:00.000000Z"
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from interrupted import STREAMS, WANTED, Cut, Killed, Outside, program
-from ledger_tools import FakeClock, claim, commit, pending, reading, register, rows, unsynced
 
 from state.ledger import Ledger
 from tests.sizes import sized
+from tests.state.interrupted import STREAMS, WANTED, Cut, Killed, Outside, program
+from tests.state.ledger_tools import FakeClock, claim, commit, pending, reading, register, rows, unsynced
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -224,7 +224,7 @@ CHILD = """
 import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from interrupted import Cut, Outside, program
+from tests.state.interrupted import Cut, Outside, program
 folder = Path(sys.argv[2])
 cut = Cut(int(sys.argv[3]), after=sys.argv[4] == "after", die=lambda: os._exit(9))
 program(folder / "ledger.db", Outside(folder / "outside.log"), cut)
@@ -246,7 +246,7 @@ def test_killed_for_real(folder: Path) -> None:
     for at, when in chosen:
         place = folder / f"real-{at}-{when}"
         place.mkdir()
-        child = subprocess.run([sys.executable, "-c", CHILD, str(HERE), str(place), str(at), when], timeout=60)
+        child = subprocess.run([sys.executable, "-c", CHILD, str(ROOT), str(place), str(at), when], timeout=60)
         assert child.returncode == 9
         outside = Outside(place / "outside.log")
         check_cut_off(place / "ledger.db", outside)

@@ -11,7 +11,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ledger_tools import FakeClock, claim, commit, pending, reading, register, row, rows, states
 from sqlite_utils import Database
 
 from state.database import SCHEMA_VERSION, LedgerFile, connect
@@ -20,6 +19,7 @@ from state.ledger import Ledger
 from state.lock import LedgerLock, holder
 from state.schema import MIGRATIONS
 from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
+from tests.state.ledger_tools import FakeClock, claim, commit, pending, reading, register, row, rows, states
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from ledger_world import KEYS, LIMIT, TIMEOUT, Landed, OpenBatch, World
 
 from state.slots import GRACE_SECONDS, MARGIN
 from tests.sizes import machine_settings, sized
+from tests.state.ledger_world import KEYS, LIMIT, TIMEOUT, Landed, OpenBatch, World
 
 WINDOW = LIMIT.per * (1 + MARGIN)
 EDGES = [0.0, 0.001, 1.0, TIMEOUT, TIMEOUT + GRACE_SECONDS, WINDOW - 0.001, WINDOW, WINDOW + GRACE_SECONDS + TIMEOUT]

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ledger_tools import FakeClock, claim, commit, declare, pending, reading, register, row, rows
 
 from state.database import SCHEMA_VERSION
 from state.key_files import key_path
@@ -23,6 +22,7 @@ from state.schema.ddl import statements
 from state.streams import ADDRESS, refuse_before
 from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted
 from tests.old_ledgers import names, to_first_schema, to_schema
+from tests.state.ledger_tools import FakeClock, claim, commit, declare, pending, reading, register, row, rows
 
 
 def ledger_of_the_first_schema(path: Path) -> None:

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_tools import (
+
+from state.ledger import Ledger
+from state.rows import Claim, NothingToSend, StreamRow, Verdict
+from tests.state.ledger_tools import (
     RULE,
     WORKSPACE,
     FakeClock,
@@ -21,9 +24,6 @@ from ledger_tools import (
     row,
     unsynced,
 )
-
-from state.ledger import Ledger
-from state.rows import Claim, NothingToSend, StreamRow, Verdict
 
 LATER = "2026-02-01T00:00:00.000000Z"
 

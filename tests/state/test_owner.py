@@ -12,7 +12,15 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from ledger_tools import (
+
+from state.ledger import Ledger
+from state.lock import LedgerLock, lock_path
+from state.owner import LONGEST_TIMEOUT, Owner
+from state.rebuilding.rebuild import rebuild
+from state.rows import Verdict
+from state.slots import GRACE_SECONDS
+from sync.shared.errors import LedgerBusy, LedgerError, LedgerLost, LedgerMixed, LedgerUntrusted
+from tests.state.ledger_tools import (
     RULE,
     WORKSPACE,
     FakeClock,
@@ -28,14 +36,6 @@ from ledger_tools import (
     states,
     unsynced,
 )
-
-from state.ledger import Ledger
-from state.lock import LedgerLock, lock_path
-from state.owner import LONGEST_TIMEOUT, Owner
-from state.rebuilding.rebuild import rebuild
-from state.rows import Verdict
-from state.slots import GRACE_SECONDS
-from sync.shared.errors import LedgerBusy, LedgerError, LedgerLost, LedgerMixed, LedgerUntrusted
 
 TIMEOUT = 60.0
 

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_tools import (
+
+from state.diagram import LEAD_EXISTS, STATES, State
+from state.ledger import Ledger
+from state.queues import ROWS_AT_ONCE, Leads, Moves, Queue, Selection
+from state.rows import NothingToSend, OnChange, Reading, StreamRow
+from sync.polling.judge import Rules, judge
+from tests.state.ledger_tools import (
     RULE,
     WORKSPACE,
     FakeClock,
@@ -26,12 +32,6 @@ from ledger_tools import (
     states,
     unsynced,
 )
-
-from state.diagram import LEAD_EXISTS, STATES, State
-from state.ledger import Ledger
-from state.queues import ROWS_AT_ONCE, Leads, Moves, Queue, Selection
-from state.rows import NothingToSend, OnChange, Reading, StreamRow
-from sync.polling.judge import Rules, judge
 
 LATER, LAST = "2026-02-02T00:00:00.000000Z", "2026-03-03T00:00:00.000000Z"
 ALL = Selection()

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_tools import (
+
+from state.diagram import Version
+from state.key_files import key_path
+from state.ledger import Ledger
+from state.rebuilding.rebuild import Rebuilt, rebuild
+from state.rows import LaneMove, NoRoom, NothingToSend, OnChange, Reading, StreamRow, Verdict
+from sync.polling.judge import Rules
+from sync.shared.errors import LedgerBusy, LedgerUntrusted
+from tests.state.ledger_tools import (
     RULE,
     WORKSPACE,
     FakeClock,
@@ -22,15 +30,7 @@ from ledger_tools import (
     states,
     unsynced,
 )
-from ledger_tools import reading as plain_reading
-
-from state.diagram import Version
-from state.key_files import key_path
-from state.ledger import Ledger
-from state.rebuilding.rebuild import Rebuilt, rebuild
-from state.rows import LaneMove, NoRoom, NothingToSend, OnChange, Reading, StreamRow, Verdict
-from sync.polling.judge import Rules
-from sync.shared.errors import LedgerBusy, LedgerUntrusted
+from tests.state.ledger_tools import reading as plain_reading
 
 OLD, LATER = "2026-01-01T00:00:00.000000Z", "2026-02-02T00:00:00.000000Z"
 

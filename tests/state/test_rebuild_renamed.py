@@ -9,11 +9,11 @@ from hashlib import blake2b
 from pathlib import Path
 
 import pytest
-from ledger_tools import FakeClock, UnsyncedDisk, claim, commit, declare, reading, rows, unsynced
 
 from state.ledger import Ledger
 from state.rebuilding.rebuild import rebuild
 from state.rows import Reading
+from tests.state.ledger_tools import FakeClock, UnsyncedDisk, claim, commit, declare, reading, rows, unsynced
 
 Step = tuple[str, str]
 """("send", stream) delivers one more record of it; ("rename", "old new")."""

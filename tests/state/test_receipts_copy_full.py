@@ -8,12 +8,12 @@ import os
 from pathlib import Path
 
 import pytest
-from ledger_tools import FakeClock, UnsyncedDisk, claim, pending, register, states, unsynced
 
 from state.ledger import Ledger
 from state.receipts.history import ReceiptHistory
 from state.rows import Claim
 from sync.shared.errors import LedgerError
+from tests.state.ledger_tools import FakeClock, UnsyncedDisk, claim, pending, register, states, unsynced
 
 
 class Full(UnsyncedDisk):

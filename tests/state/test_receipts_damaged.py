@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_tools import FakeClock, UnsyncedDisk, claim, register, states, unsynced
-from test_rebuild import lose, opened, pending, rebuilt
 
 from state.ledger import Ledger
 from sync.shared.errors import LedgerUntrusted
+from tests.state.ledger_tools import FakeClock, UnsyncedDisk, claim, register, states, unsynced
+from tests.state.test_rebuild import lose, opened, pending, rebuilt
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_tools import FakeClock, UnsyncedDisk, claim, commit, pending, reading, register, row, rows, states, unsynced
 
 from state.diagram import State
 from state.key_files import key_path
@@ -20,6 +19,19 @@ from state.recovery import Recovered
 from state.rows import Claim, Verdict
 from state.slots import GRACE_SECONDS
 from sync.shared.errors import LedgerError, LedgerUntrusted
+from tests.state.ledger_tools import (
+    FakeClock,
+    UnsyncedDisk,
+    claim,
+    commit,
+    pending,
+    reading,
+    register,
+    row,
+    rows,
+    states,
+    unsynced,
+)
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_tools import register, row, states, unsynced
-from test_rebuild import lose, opened, pending, rebuilt, send
 
 from state.ledger import Ledger
 from state.matching.foreign import Foreign
@@ -18,6 +16,8 @@ from state.receipts.history import ReceiptHistory
 from state.receipts.opening import ReceiptsFiles
 from sync.shared.errors import LedgerError, LedgerUntrusted
 from sync.views.soundness import look
+from tests.state.ledger_tools import register, row, states, unsynced
+from tests.state.test_rebuild import lose, opened, pending, rebuilt, send
 
 VALUE = b"v" * 16
 

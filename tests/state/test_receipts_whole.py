@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_tools import FakeClock, UnsyncedDisk, claim, pending, put_new, register, states, unsynced
 
 from state.ledger import Ledger
 from state.rebuilding.rebuild import rebuild
 from state.rows import Verdict
 from sync.shared.errors import LedgerError, LedgerUntrusted
+from tests.state.ledger_tools import FakeClock, UnsyncedDisk, claim, pending, put_new, register, states, unsynced
 
 
 @dataclass(frozen=True)

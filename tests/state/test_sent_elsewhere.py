@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ledger_tools import FakeClock, UnsyncedDisk, claim, declare, pending, put_new, register, rows, unsynced
 
 from state.ledger import Ledger
 from state.streams import ADDRESS, DeclaredStream
 from sync.shared.errors import LedgerUntrusted
+from tests.state.ledger_tools import FakeClock, UnsyncedDisk, claim, declare, pending, put_new, register, rows, unsynced
 
 REAL = declare()
 TRIAL = replace(REAL, identity={**REAL.identity, ADDRESS: "this machine"})

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_tools import RULE, FakeClock, claim, pending, put_new, register, rows, unsynced
 
 from state.database import LedgerFile
 from state.ledger import Ledger
@@ -30,6 +29,7 @@ from state.slots import (
     fill_windows,
     lesson_of,
 )
+from tests.state.ledger_tools import RULE, FakeClock, claim, pending, put_new, register, rows, unsynced
 
 KEY, OTHER_KEY = b"one key", b"another"
 MINUTE = RateLimit(KEY, 100, 60.0)

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from slot_simulation import Simulation, Weather
 
 from state.database import LedgerFile
 from state.slots import MARGIN, RateLimit
 from tests.sizes import sized
+from tests.state.slot_simulation import Simulation, Weather
 
 KEY = b"one key"
 MINUTE = RateLimit(KEY, 100, 60.0)

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_tools import (
+
+from state.ledger import Ledger
+from state.rows import MatchKind, OnChange, Reading, StreamRow
+from tests.state.ledger_tools import (
     WORKSPACE,
     FakeClock,
     claim,
@@ -18,7 +21,7 @@ from ledger_tools import (
     states,
     unsynced,
 )
-from twins_tools import (
+from tests.state.twins_tools import (
     EMAIL,
     LATER,
     filtered,
@@ -31,9 +34,6 @@ from twins_tools import (
     twin_of,
     two_streams,
 )
-
-from state.ledger import Ledger
-from state.rows import MatchKind, OnChange, Reading, StreamRow
 
 
 @pytest.fixture

@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_tools import (
+
+from state.diagram import State
+from state.ledger import Ledger
+from state.matching.foreign import Foreign
+from state.rows import MatchKind
+from tests.state.ledger_tools import (
     WORKSPACE,
     FakeClock,
     claim,
@@ -16,7 +21,7 @@ from ledger_tools import (
     states,
     unsynced,
 )
-from twins_tools import (
+from tests.state.twins_tools import (
     EMAIL,
     LATER,
     claimable,
@@ -27,11 +32,6 @@ from twins_tools import (
     send,
     two_streams,
 )
-
-from state.diagram import State
-from state.ledger import Ledger
-from state.matching.foreign import Foreign
-from state.rows import MatchKind
 
 
 @pytest.fixture

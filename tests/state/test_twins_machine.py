@@ -16,9 +16,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from twins_world import KEYS, MERGING, VALUES, World
 
 from tests.sizes import machine_settings
+from tests.state.twins_world import KEYS, MERGING, VALUES, World
 
 keys = st.sampled_from(KEYS)
 values = st.frozensets(st.sampled_from(VALUES), max_size=2)

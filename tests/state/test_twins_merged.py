@@ -7,7 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ledger_tools import (
+
+from state.diagram import Version
+from state.ledger import Ledger
+from tests.state.ledger_tools import (
     FakeClock,
     claim,
     commit,
@@ -18,7 +21,7 @@ from ledger_tools import (
     states,
     unsynced,
 )
-from twins_tools import (
+from tests.state.twins_tools import (
     EMAIL,
     LATER,
     claimable,
@@ -32,9 +35,6 @@ from twins_tools import (
     settle_all,
     two_streams,
 )
-
-from state.diagram import Version
-from state.ledger import Ledger
 
 
 @pytest.fixture

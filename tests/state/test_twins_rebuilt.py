@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ledger_tools import RULE, WORKSPACE, FakeClock, claim, commit, declare, row, rows, states
-from test_rebuild import lose, opened, reading, rebuilt
 
 from state.ledger import Ledger
 from state.rows import NothingToSend, Reading, StreamRow
+from tests.state.ledger_tools import RULE, WORKSPACE, FakeClock, claim, commit, declare, row, rows, states
+from tests.state.test_rebuild import lose, opened, reading, rebuilt
 
 FIRST, OTHER = (declare(f"erp.{name}", match_on=("email",)) for name in ("first", "other"))
 

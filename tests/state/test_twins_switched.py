@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_tools import (
+
+from state.ledger import Ledger
+from state.streams import DeclaredStream
+from tests.state.ledger_tools import (
     FakeClock,
     claim,
     commit,
@@ -16,7 +19,7 @@ from ledger_tools import (
     states,
     unsynced,
 )
-from twins_tools import (
+from tests.state.twins_tools import (
     EMAIL,
     claimable,
     judge_again,
@@ -25,9 +28,6 @@ from twins_tools import (
     twin_of,
     two_streams,
 )
-
-from state.ledger import Ledger
-from state.streams import DeclaredStream
 
 
 @pytest.fixture

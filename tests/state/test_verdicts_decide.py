@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from ledger_tools import (
+
+from state.diagram import Version
+from state.ledger import Ledger
+from state.rows import OnChange, Stored, Verdict
+from state.slots import GRACE_SECONDS
+from state.verdicts import Follow, follow
+from tests.state.ledger_tools import (
     FakeClock,
     claim,
     commit,
@@ -22,12 +28,6 @@ from ledger_tools import (
     states,
     unsynced,
 )
-
-from state.diagram import Version
-from state.ledger import Ledger
-from state.rows import OnChange, Stored, Verdict
-from state.slots import GRACE_SECONDS
-from state.verdicts import Follow, follow
 
 A = Version("eligible", "2026-01-01", 1, b"a", b"1a")
 B = Version("eligible", "2026-01-02", 1, b"b", b"1b")

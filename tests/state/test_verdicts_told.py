@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_tools import (
+
+from state.ledger import Ledger
+from state.rows import Claim, Conclusion, Verdict
+from state.slots import RateLimit
+from state.verdicts import LateAnswer, OnTheWire
+from tests.state.ledger_tools import (
     WORKSPACE,
     FakeClock,
     claim,
@@ -22,11 +27,6 @@ from ledger_tools import (
     states,
     unsynced,
 )
-
-from state.ledger import Ledger
-from state.rows import Claim, Conclusion, Verdict
-from state.slots import RateLimit
-from state.verdicts import LateAnswer, OnTheWire
 
 LATER = "2026-02-02T00:00:00.000000Z"
 

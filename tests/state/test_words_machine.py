@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from ledger_world import Landed, NoRoom, OpenBatch, World
 
 from tests.sizes import machine_settings, sized
+from tests.state.ledger_world import Landed, NoRoom, OpenBatch, World
 
 KEYS = ("hold/a", "resend/a", "resend/b")
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from ledger_tools import (
+from state.diagram import Version
+from state.ledger import Ledger
+from state.rows import MatchKind, Reading, StreamRow
+from tests.state.ledger_tools import (
     claim,
     commit,
     declare,
@@ -14,10 +17,6 @@ from ledger_tools import (
     rows,
     states,
 )
-
-from state.diagram import Version
-from state.ledger import Ledger
-from state.rows import MatchKind, Reading, StreamRow
 
 LATER = "2026-02-02T00:00:00.000000Z"
 EMAIL: tuple[MatchKind, ...] = ("email",)

@@ -9,13 +9,12 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ledger_tools import RULE, WORKSPACE, FakeClock, declare, put_new, rows, unsynced
-
 from state.diagram import Version
 from state.ledger import Ledger
 from state.matching.foreign import Foreign
 from state.rows import Claim, Decision, MatchKind, Reading, Stored, StreamRow, Verdict
 from sync.polling.judge import Rules, judge
+from tests.state.ledger_tools import RULE, WORKSPACE, FakeClock, declare, put_new, rows, unsynced
 
 ON: tuple[MatchKind, ...] = ("email",)
 STREAMS: dict[str, tuple[MatchKind, ...]] = {"crm": ON, "erp": ON, "plain": ()}
