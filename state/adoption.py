@@ -105,6 +105,9 @@ def settle_accounts(
 
 
 def _list_again(connection: sqlite3.Connection, stream: int, reading: Reading, memory: Memory, sent: Version) -> None:
+    # Only if it is provably what was sent.
+    payload = reading.payload if reading.version.wire_fp == sent.wire_fp else None
+    number = payload and connection.execute("INSERT INTO payloads (lead) VALUES (?)", (payload,)).lastrowid
     connection.execute(
         "INSERT INTO deliveries (batch, position, record, modified, mapping, source_fp, wire_fp, payload)"
         " SELECT :batch, :position, key, :modified, :mapping, :source_fp, :wire_fp, :payload"
@@ -116,8 +119,7 @@ def _list_again(connection: sqlite3.Connection, stream: int, reading: Reading, m
             "mapping": sent.mapping,
             "source_fp": sent.source_fp,
             "wire_fp": sent.wire_fp,
-            # Only if it is provably what was sent.
-            "payload": reading.payload if reading.version.wire_fp == sent.wire_fp else None,
+            "payload": number or None,
             "stream": stream,
             "id": reading.id,
         },

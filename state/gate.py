@@ -158,9 +158,11 @@ _UNRELEASED = "(SELECT id FROM polls WHERE stream = :stream AND released = 0 AND
 # no stream is named: an index of all that waits would be taken instead of the one by poll
 _MADE = f"state IN ('pending', 'held') AND queued IN {_UNRELEASED}"
 
-_RELEASED = f"SELECT mapping, payload FROM records WHERE {_MADE} AND state = 'pending'"  # noqa: S608 - a constant
+_LEADS = "FROM records JOIN payloads ON payloads.id = payload"
 
-_PAYLOADS = f"SELECT payload FROM records WHERE {_MADE} AND mapping = :mapping AND payload IS NOT NULL"  # noqa: S608 - a constant
+_RELEASED = f"SELECT mapping, lead {_LEADS} WHERE {_MADE} AND state = 'pending'"
+
+_PAYLOADS = f"SELECT lead {_LEADS} WHERE {_MADE} AND mapping = :mapping"
 
 
 @dataclass(frozen=True, slots=True)

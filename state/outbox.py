@@ -96,8 +96,8 @@ class Outbox:
         keys = json.dumps([row["key"] for row in rows])
         connection.execute(
             "INSERT INTO deliveries (batch, position, record, modified, mapping, source_fp, wire_fp, payload)"
-            # The payload is copied: what is on the wire must stay as it was, whatever is read meanwhile. Positions are
-            # those in the list of keys, so those of the request's body.
+            # Another version that is read meanwhile gets a payload of its own, so what is on the wire stays as it was.
+            # Positions are those in the list of keys, so those of the request's body.
             " SELECT :batch, j.key, r.key, r.modified, r.mapping, r.source_fp, r.wire_fp, r.payload"
             " FROM json_each(:keys) j JOIN records r ON r.key = j.value",
             {"batch": name, "keys": keys},
@@ -115,7 +115,7 @@ class Outbox:
             (rows[0]["stream"],),
         )
         deliveries = tuple(
-            Delivery(row["key"], row["stream"], row["id"], row["payload"], row["lead_exists"] == "yes") for row in rows
+            Delivery(row["key"], row["stream"], row["id"], row["lead"], row["lead_exists"] == "yes") for row in rows
         )
         return Claim(name, slot, deliveries, self._clock.boot() + timeout, part, label)
 
@@ -124,7 +124,7 @@ class Outbox:
         with self._file.read() as connection:
             return int(
                 connection.execute(
-                    "SELECT count(*) FROM records WHERE state = 'pending' AND stream IN"
+                    "SELECT coalesce(sum(records), 0) FROM tallies WHERE state = 'pending' AND stream IN"
                     " (SELECT id FROM streams WHERE workspace = :workspace"
                     " AND (:only IS NULL OR name IN (SELECT value FROM json_each(:only))))",
                     {"workspace": workspace, "only": None if only is None else json.dumps(list(only))},
@@ -196,7 +196,7 @@ WHERE stream = ? AND state = 'pending' AND part IS NOT NULL AND mapping = ? AND 
 """  # noqa: S608 - a constant
 
 _PENDING = f"""
-SELECT key, stream, id, payload, since, part, lead_exists FROM records
+SELECT key, stream, records.id, lead, since, part, lead_exists FROM records JOIN payloads ON payloads.id = payload
 WHERE stream = :stream AND state = 'pending' AND mapping = :mapping AND part IS :part AND backfill = :backfill
   AND {_CLAIMABLE} ORDER BY key LIMIT :most
 """  # noqa: S608 - a constant
@@ -208,7 +208,8 @@ WHERE stream = :stream AND state = 'pending' AND mapping = :mapping AND (part IS
 """
 _COUNT_WAITING = f"SELECT count(*) {_WAITING}"
 _WAITING_AT = f"""
-SELECT key, stream, id, payload, since, part, lead_exists {_WAITING} ORDER BY key LIMIT 1 OFFSET :place
+SELECT key, stream, id, (SELECT lead FROM payloads WHERE payloads.id = payload) AS lead, since, part, lead_exists
+{_WAITING} ORDER BY key LIMIT 1 OFFSET :place
 """
 
 

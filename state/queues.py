@@ -130,8 +130,9 @@ class Queues:
         with self._file.read() as connection:
             return dict(
                 connection.execute(
-                    "SELECT r.*, s.name AS stream_name, s.workspace FROM records r JOIN streams s ON s.id = r.stream"
-                    " WHERE r.key = ?",
+                    "SELECT r.*, p.lead AS payload, v.data AS source, s.name AS stream_name, s.workspace"
+                    " FROM records r JOIN streams s ON s.id = r.stream LEFT JOIN payloads p ON p.id = r.payload"
+                    " LEFT JOIN source_values v ON v.record = r.key WHERE r.key = ?",
                     (key,),
                 ).fetchone()
             )
@@ -220,8 +221,11 @@ def _send(
     # Before the second UPDATE, which takes what this one could not.
     sent = connection.execute(_SEND.format(waiting=waiting), chosen.named).fetchall()
     if counts:
-        count_leads(connection, ((row["mapping"], row["payload"]) for row in sent))
+        count_leads(connection, ((row["mapping"], row["lead"]) for row in sent))
     again = connection.execute(_JUDGE_AGAIN.format(waiting=also or waiting), chosen.named).fetchall()
+    # What is unfit by the values that were kept would be so again: they are read anew.
+    unfit = [(row["key"],) for row in again if row["fit"] == "unfit"]
+    connection.executemany("DELETE FROM source_values WHERE record = ?", unfit)
     return _moves([*sent, *again])
 
 
@@ -266,8 +270,9 @@ ORDER BY {since}, r.key
 """
 
 _LEADS = """
-SELECT r.key, r.payload, r.acked, r.base_batch, d.payload AS created
+SELECT r.key, p.lead AS payload, r.acked, r.base_batch, c.lead AS created
 FROM records r LEFT JOIN deliveries d ON d.record = r.key AND d.batch = r.base_batch
+LEFT JOIN payloads p ON p.id = r.payload LEFT JOIN payloads c ON c.id = d.payload
 WHERE r.key IN (SELECT value FROM json_each(:keys))
 """
 
@@ -278,25 +283,24 @@ WHERE key IN (SELECT value FROM json_each(:keys)) AND {waiting}
   AND again IS NULL AND fit = 'eligible' AND payload IS NOT NULL
   AND (lead_exists = 'no' OR coalesce(nested, 0) = 0) -- meanwhile its contacts may have leads of their own
   AND mapping = (SELECT s.mapping FROM streams s WHERE s.id = records.stream)
-RETURNING state, mapping, payload
+RETURNING state, mapping, (SELECT lead FROM payloads WHERE payloads.id = payload) AS lead
 """
 
 _HAS_NO_RIVALS = """(lead_exists = 'yes'
   OR (SELECT s.match_on = '[]' FROM streams s WHERE s.id = records.stream))"""
 """A quarantined record owns no lead: meanwhile another record may have become the lead for both."""
 
-# what is unfit by the values that were kept would be so again: they are read anew
 _JUDGE_AGAIN = """
-UPDATE records SET again = 'send', source = CASE WHEN fit <> 'unfit' THEN source END
+UPDATE records SET again = 'send'
 WHERE key IN (SELECT value FROM json_each(:keys)) AND {waiting} AND again IS NOT 'send'
-RETURNING 'again' AS state
+RETURNING 'again' AS state, key, fit
 """
 
 _SET_ASIDE = """
 UPDATE records SET
   state = CASE WHEN lead_exists = 'no' THEN 'forgotten' WHEN base_batch IS NULL THEN 'known' ELSE 'delivered' END,
   again = NULL, reason = NULL, since = :now,
-  source = CASE WHEN drift = 1 THEN source END, payload = CASE WHEN drift = 1 THEN payload END
+  payload = CASE WHEN drift = 1 THEN payload END
 WHERE key IN (SELECT value FROM json_each(:keys)) AND state = :state
 RETURNING state
 """
@@ -311,7 +315,8 @@ _ACKNOWLEDGE = f"""
 UPDATE records SET
   drift = 0, again = NULL, since = :now,
   base_modified = modified, base_mapping = mapping, base_source_fp = source_fp, base_wire_fp = wire_fp,
-  acked = coalesce(payload, x''), source = NULL, payload = NULL, nested = NULL -- what its contacts are is learned anew
+  acked = coalesce((SELECT lead FROM payloads WHERE payloads.id = payload), x''), payload = NULL,
+  nested = NULL -- what its contacts are is learned anew
 WHERE key = :key AND {DRIFTED} AND source_fp IS :seen
 RETURNING state
 """  # noqa: S608 - a constant

@@ -6,11 +6,12 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, cast
 
 from state.adoption import Memory, recall, recognised, remembers, settle_accounts
 from state.database import LedgerFile
-from state.diagram import GONE, ON_THE_WIRE, STATES, Fit, LeadExists, State, Version
+from state.diagram import GONE, ON_THE_WIRE, Fit, LeadExists, State, Version
 from state.fills import count_leads, let_go_at_once
 from state.key_files import Hasher
 from state.lookup import rows_of
@@ -22,6 +23,7 @@ from state.matching.terms import looks_inside, terms_of
 from state.matching.twins import matched
 from state.queues import DRIFTED
 from state.rows import Decision, LaneMove, Links, OnChange, Reading, Sampled, Stored
+from state.schema.payloads import ASIDE, ELSEWHERE
 from state.streams import is_released, move_lane
 from sync.shared.clock import Clock
 from sync.shared.words import Touch
@@ -32,6 +34,25 @@ _COLUMNS = (
     "key, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp,"
     " base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, again, queued, nested"
 )
+
+
+_WRITTEN = (
+    "key, stream, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp, payload, reason, base_modified,"
+    " base_mapping, base_source_fp, base_wire_fp, base_batch, drift, poll, queued, backfill, batch, orphaned,"
+    " first_seen, since, alike, nested"
+)
+"""The columns that a page writes, in the order of `_row`: `?1` is the key."""
+
+_AS_READ = (
+    *("state", "lead_exists", "fit", "modified", "mapping", "source_fp", "wire_fp", "payload"),
+    *("base_modified", "base_mapping", "base_source_fp", "base_wire_fp", "base_batch", "drift"),
+)
+"""Columns that become what the page says, whatever they were."""
+
+
+def _place(column: str) -> str:
+    """Return the parameter of a column of `_WRITTEN`."""
+    return f"?{_WRITTEN.split(', ').index(column) + 1}"
 
 
 _LEFT_OUT = "(state = 'filtered' OR (fit = 'filtered' AND state IN ('delivered', 'known')))"
@@ -135,14 +156,11 @@ class Records:
             # The stored payload is what will be sent, so contacts are cut before it is written.
             if without is not None:
                 changes = spare_repeats(connection, cut(changes, without), known)
-            rows = [_row(change, stream, poll, backfill, now) for change in changes]
-            if alike:
-                rows = [{**row, "alike": alike(change.reading.id)} for row, change in zip(rows, changes, strict=True)]
-            connection.executemany(_UPSERT, rows)
+            keys = _write(connection, changes, known, _Circumstances(stream, poll, backfill, now, alike))
             # From here on the rows exist: what follows refers to them by key.
             settle_accounts(connection, stream, changes, memories)
             keep_heirs(connection, stream, (change.reading.id for change in changes if change.reading.merged_into))
-            left_out = keep_matches(connection, stream, readings, changes, known, now=now)
+            left_out = keep_matches(connection, stream, readings, changes, known, keys=keys, now=now)
             keep_successors(connection, stream, _gone(changes))
             settled = {change.reading.id for change in changes if change.state not in ON_THE_WIRE}
             # Without the records that this page judged: they have seen the merge already.
@@ -195,14 +213,8 @@ class Records:
         its verdict.
         """
         with self._file.read() as connection:
-            rows = connection.execute(
-                "SELECT key, id, source, modified FROM records WHERE stream = :stream AND again IS NOT NULL"
-                " AND state NOT IN ('sending', 'in_doubt')"
-                " UNION SELECT key, id, source, modified FROM records WHERE stream = :stream AND mapping <> :mapping"
-                " AND state IN ('pending', 'quarantined', 'held', 'duplicate') ORDER BY key LIMIT :limit",
-                {"stream": stream, "mapping": mapping, "limit": limit},
-            )
-            return [(row["id"], row["source"], row["modified"]) for row in rows]
+            rows = connection.execute(_TO_JUDGE_AGAIN, {"stream": stream, "mapping": mapping, "limit": limit})
+            return [(row["id"], row["data"], row["modified"]) for row in rows]
 
     def filtered(self, stream: int, after: int, limit: int) -> list[tuple[int, str]]:
         """Return (key, id) of records that `where` excluded, behind the key `after`."""
@@ -222,8 +234,8 @@ class Records:
     def counts(self) -> dict[tuple[int, State], int]:
         """Return how many records of each stream are in each state."""
         with self._file.read() as connection:
-            rows = connection.execute("SELECT stream, state, count(*) AS n FROM records GROUP BY stream, state")
-            return {(row["stream"], row["state"]): row["n"] for row in rows}
+            rows = connection.execute("SELECT stream, state, records FROM tallies WHERE records > 0")
+            return {(row["stream"], row["state"]): row["records"] for row in rows}
 
     def still_there(self, stream: int) -> int:
         """Return how many records of the stream should be found at its source: not reported as deleted."""
@@ -279,8 +291,8 @@ class Records:
         """Return the 20 most frequent reasons of one state in these streams, with their counts."""
         with self._file.read() as connection:
             rows = connection.execute(
-                "SELECT reason, count(*) AS n FROM records"
-                " WHERE state = :state AND stream IN (SELECT value FROM json_each(:streams))"
+                f"SELECT reason, count(*) AS n FROM records"  # noqa: S608 - a constant
+                f" WHERE state = :state AND {ASIDE} AND stream IN (SELECT value FROM json_each(:streams))"
                 " GROUP BY reason ORDER BY n DESC LIMIT 20",
                 {"state": state, "streams": json.dumps(list(streams))},
             )
@@ -289,7 +301,7 @@ class Records:
     def oldest(self, state: State | Literal["drift", "orphaned"], streams: Sequence[int]) -> int | None:
         """Return since when (ms) the longest-waiting record of these streams is in this state; None if there is
         none."""
-        since, condition = _OLDEST.get(state, ("since", "state = :state"))
+        since, condition = _OLDEST.get(state, ("since", f"state = :state AND {ASIDE}"))
         with self._file.read() as connection:
             found = connection.execute(
                 f"SELECT min({since}) FROM records"  # noqa: S608 - constants
@@ -304,11 +316,7 @@ class Records:
         They were filtered later, for example, or wait to be sent again.
         """
         with self._file.read() as connection:
-            rows = connection.execute(
-                "SELECT stream, count(*) AS n FROM records WHERE stream IN (SELECT id FROM streams)"
-                " AND state IN (SELECT value FROM json_each(:states)) AND lead_exists = 'yes' GROUP BY stream",
-                {"states": json.dumps([state for state in STATES if state not in ("delivered", "known")])},
-            )
+            rows = connection.execute(f"SELECT stream, count(*) AS n FROM records WHERE {ELSEWHERE} GROUP BY stream")  # noqa: S608 - a constant
             return {row["stream"]: row["n"] for row in rows}
 
 
@@ -351,90 +359,151 @@ SELECT alike, id FROM records
 WHERE stream = ? AND alike IS NOT NULL AND alike IN (SELECT value FROM json_each(?)) ORDER BY key
 """
 
+_TO_JUDGE_AGAIN = f"""
+SELECT r.id, v.data, r.modified FROM (
+  SELECT key FROM records WHERE stream = :stream AND again IS NOT NULL AND state NOT IN ('sending', 'in_doubt')
+  UNION SELECT key FROM records WHERE stream = :stream AND mapping < :mapping AND state = 'pending'
+  UNION SELECT key FROM records WHERE stream = :stream AND mapping > :mapping AND state = 'pending'
+  UNION SELECT key FROM records WHERE stream = :stream AND mapping <> :mapping
+    AND state IN ('quarantined', 'held', 'duplicate') AND {ASIDE}
+  ORDER BY key LIMIT :limit
+) t JOIN records r ON r.key = t.key LEFT JOIN source_values v ON v.record = t.key ORDER BY r.key
+"""  # noqa: S608 - a constant
+"""Two ranges of the index instead of an inequality, which would look at all that waits."""
+
 _SAMPLE = """
 WITH there AS (
   SELECT key, row_number() OVER (ORDER BY key DESC) AS place, count(*) OVER () AS n FROM records
   WHERE stream = :stream AND fit <> 'deleted' AND state NOT IN ('withdrawn', 'forgotten')
 )
-SELECT r.id, r.modified, m.version, r.source_fp, coalesce(r.payload, d.payload) AS lead
+SELECT r.id, r.modified, m.version, r.source_fp, p.lead
 FROM there JOIN records r USING (key) JOIN mappings m ON m.id = r.mapping
 LEFT JOIN deliveries d ON d.record = r.key AND d.batch = r.base_batch
+LEFT JOIN payloads p ON p.id = coalesce(r.payload, d.payload)
 WHERE there.place <= :half OR there.place % max(1, there.n / :half) = 0
 ORDER BY r.key DESC LIMIT 2 * :half
 """
 
-_UPSERT = """
-INSERT INTO records (
-  stream, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp, source, payload, reason,
-  base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, poll, queued, backfill, batch,
-  orphaned, first_seen, since, alike, nested
-) VALUES (
-  :stream, :id, :state, :lead_exists, :fit, :modified, :mapping, :source_fp, :wire_fp, :source, :payload, :reason,
-  :base_modified, :base_mapping, :base_source_fp, :base_wire_fp, :base_batch, :drift, :poll, :poll, :backfill, :batch,
-  :orphaned, :now, :now, :alike, :nested
-) ON CONFLICT (stream, id) DO UPDATE SET
+_INSERT = f"INSERT INTO records ({_WRITTEN}) VALUES ({', '.join('?' * (_WRITTEN.count(',') + 1))})"  # noqa: S608 - constants
+
+_REWRITE = f"""
+UPDATE records SET
   -- of what has drifted: since its latest change
-  since = CASE WHEN state = excluded.state AND drift = excluded.drift
-    AND (drift = 0 OR state = 'pending' OR source_fp IS excluded.source_fp) THEN since ELSE excluded.since END,
+  since = CASE WHEN state = {_place("state")} AND drift = {_place("drift")}
+    AND (drift = 0 OR state = 'pending' OR source_fp IS {_place("source_fp")}) THEN since ELSE {_place("since")} END,
   reason = coalesce(
-    excluded.reason, CASE WHEN state = excluded.state AND state IN ('quarantined', 'held', 'known') THEN reason END
+    {_place("reason")},
+    CASE WHEN state = {_place("state")} AND state IN ('quarantined', 'held', 'known') THEN reason END
   ),
-  part = CASE WHEN excluded.state IN ('sending', 'in_doubt') THEN part END,
+  part = CASE WHEN {_place("state")} IN ('sending', 'in_doubt') THEN part END,
   -- once: what a person has looked at does not come back by itself
-  orphaned = CASE WHEN excluded.orphaned IS NULL OR (fit IN ('filtered', 'deleted') AND state = excluded.state)
-    THEN CASE WHEN excluded.orphaned IS NOT NULL THEN orphaned END ELSE excluded.orphaned END,
+  orphaned = CASE WHEN {_place("orphaned")} IS NULL OR (fit IN ('filtered', 'deleted') AND state = {_place("state")})
+    THEN CASE WHEN {_place("orphaned")} IS NOT NULL THEN orphaned END ELSE {_place("orphaned")} END,
   -- what a person's word sends is no poll's doing, so nothing that is asked of polls keeps it
-  queued = CASE WHEN excluded.state <> 'pending' OR state = 'pending' THEN queued
-    WHEN again = 'send' THEN NULL ELSE excluded.queued END,
-  poll = CASE WHEN again = 'send' AND excluded.state = 'pending' THEN NULL ELSE excluded.poll END,
-  backfill = CASE WHEN state = 'pending' THEN min(backfill, excluded.backfill) ELSE excluded.backfill END,
-  state = excluded.state, lead_exists = excluded.lead_exists, fit = excluded.fit, modified = excluded.modified,
-  mapping = excluded.mapping, source_fp = excluded.source_fp, wire_fp = excluded.wire_fp, source = excluded.source,
-  payload = excluded.payload, base_modified = excluded.base_modified,
-  base_mapping = excluded.base_mapping, base_source_fp = excluded.base_source_fp,
-  base_wire_fp = excluded.base_wire_fp, base_batch = excluded.base_batch, drift = excluded.drift,
-  nested = CASE WHEN excluded.lead_exists = 'no' AND excluded.payload IS NOT NULL THEN excluded.nested
-    ELSE coalesce(excluded.nested, nested) END,
-  again = CASE WHEN excluded.state IN ('sending', 'in_doubt') THEN again END, twin = NULL,
-  batch = CASE excluded.batch WHEN '*' THEN batch ELSE excluded.batch END
-"""
+  queued = CASE WHEN {_place("state")} <> 'pending' OR state = 'pending' THEN queued
+    WHEN again = 'send' THEN NULL ELSE {_place("queued")} END,
+  poll = CASE WHEN again = 'send' AND {_place("state")} = 'pending' THEN NULL ELSE {_place("poll")} END,
+  backfill = CASE WHEN state = 'pending' THEN min(backfill, {_place("backfill")}) ELSE {_place("backfill")} END,
+  nested = CASE WHEN {_place("lead_exists")} = 'no' AND {_place("payload")} IS NOT NULL THEN {_place("nested")}
+    ELSE coalesce({_place("nested")}, nested) END,
+  again = CASE WHEN {_place("state")} IN ('sending', 'in_doubt') THEN again END, twin = NULL,
+  batch = CASE {_place("batch")} WHEN '*' THEN batch ELSE {_place("batch")} END,
+  {", ".join(f"{name} = {_place(name)}" for name in _AS_READ)}
+WHERE key = ?1
+"""  # noqa: S608 - constants
 
 _KEEPS_VALUES: frozenset[State] = frozenset({"pending", "sending", "in_doubt", "quarantined", "held", "duplicate"})
 
 
-def _row(change: Decision, stream: int, poll: int, backfill: bool, now: int) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class _Circumstances:
+    """What all rows of a page share; `now` in ms, `alike` as in `Records.commit`."""
+
+    stream: int
+    poll: int
+    backfill: bool
+    now: int
+    alike: Callable[[str], str] | None
+
+
+def _write(
+    connection: sqlite3.Connection,
+    changes: Sequence[Decision],
+    known: Mapping[str, Stored],
+    page: _Circumstances,
+) -> dict[str, int]:
+    """Write the rows of a page, their payloads and source values; return the key of each record, known ones too."""
+    keys = {id_: stored.key for id_, stored in known.items()}
+    # Numbered here and not by SQLite, which would tell each number only after its own statement.
+    (key,) = connection.execute("SELECT coalesce(max(key), 0) FROM records").fetchone()
+    (payload,) = connection.execute(
+        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'payloads'"
+    ).fetchone()
+    fresh: list[tuple[object, ...]] = []
+    changed: list[tuple[object, ...]] = []
+    payloads: list[tuple[int, bytes]] = []
+    sources: list[tuple[int, bytes]] = []
+    bare: list[tuple[int]] = []
+    for change in changes:
+        reading = change.reading
+        # Personal data is kept only while something can still be sent or a person has to look at it.
+        keeps = change.state in _KEEPS_VALUES or change.drift
+        kept = None
+        if keeps and reading.payload is not None:
+            kept = payload = payload + 1
+            payloads.append((payload, reading.payload))
+        own = keys.get(reading.id)
+        if own is None:
+            own = keys[reading.id] = key = key + 1
+            fresh.append(_row(own, change, page, kept))
+        else:
+            changed.append(_row(own, change, page, kept))
+            if not keeps or reading.source is None:
+                bare.append((own,))
+        if keeps and reading.source is not None:
+            sources.append((own, reading.source))
+    connection.executemany("INSERT INTO payloads (id, lead) VALUES (?, ?)", payloads)
+    connection.executemany(_INSERT, fresh)
+    connection.executemany(_REWRITE, changed)
+    connection.executemany("DELETE FROM source_values WHERE record = ?", bare)
+    connection.executemany("INSERT OR REPLACE INTO source_values (record, data) VALUES (?, ?)", sources)
+    return keys
+
+
+def _row(key: int, change: Decision, page: _Circumstances, payload: int | None) -> tuple[object, ...]:
+    """Return the values of `_WRITTEN`."""
     reading, base = change.reading, change.base
-    # Personal data is kept only while something can still be sent or a person has to look at it.
-    keeps = change.state in _KEEPS_VALUES or change.drift
-    return {
-        "stream": stream,
-        "id": reading.id,
-        "state": change.state,
-        "lead_exists": change.lead_exists,
-        "fit": reading.version.fit,
-        "modified": reading.version.modified,
-        "mapping": reading.version.mapping,
-        "source_fp": reading.version.source_fp,
-        "wire_fp": reading.version.wire_fp,
-        "source": reading.source if keeps else None,
-        "payload": reading.payload if keeps else None,
-        "reason": reading.reason,
-        "base_modified": base.modified if base else None,
-        "base_mapping": base.mapping if base else None,
-        "base_source_fp": base.source_fp if base else None,
-        "base_wire_fp": base.wire_fp if base else None,
-        "base_batch": change.base_batch,
-        "drift": int(change.drift),
-        "poll": poll,
-        "backfill": int(backfill),
-        "batch": change.batch,
+    version = reading.version
+    return (
+        key,
+        page.stream,
+        reading.id,
+        change.state,
+        change.lead_exists,
+        version.fit,
+        version.modified,
+        version.mapping,
+        version.source_fp,
+        version.wire_fp,
+        payload,
+        reading.reason,
+        base.modified if base else None,
+        base.mapping if base else None,
+        base.source_fp if base else None,
+        base.wire_fp if base else None,
+        change.base_batch,
+        int(change.drift),
+        page.poll,
+        page.poll,
+        int(page.backfill),
+        change.batch,
         # Only leads of our own: a `known` lead was there before us.
-        "orphaned": now if change.state == "delivered" and reading.version.fit in GONE else None,
-        "now": now,
-        # Filled in by the caller, if the source respells keys.
-        "alike": None,
-        "nested": None if reading.contacts is None else sum(bool(each.values) for each in reading.contacts),
-    }
+        page.now if change.state == "delivered" and version.fit in GONE else None,
+        page.now,
+        page.now,
+        page.alike(reading.id) if page.alike else None,
+        None if reading.contacts is None else sum(bool(each.values) for each in reading.contacts),
+    )
 
 
 def _gone(changes: Iterable[Decision]) -> list[str]:

@@ -249,8 +249,9 @@ class Verdicts:
         kept."""
         with self._file.read() as connection:
             rows = connection.execute(
-                "SELECT s.name AS stream, r.id, r.key, d.position, r.state, d.word, d.payload"
+                "SELECT s.name AS stream, r.id, r.key, d.position, r.state, d.word, p.lead AS payload"
                 " FROM deliveries d JOIN records r ON r.key = d.record JOIN streams s ON s.id = r.stream"
+                " LEFT JOIN payloads p ON p.id = d.payload"
                 " WHERE d.batch = ? ORDER BY d.position",
                 (batch,),
             )
@@ -303,21 +304,29 @@ class Verdicts:
 
         That is what was sent, what waits for a person, and what the server said.
         """
-        values = {"before": self._now() - int(older_than * 1000)}
+        before = self._now() - int(older_than * 1000)
+        gone = 0
+        # In slices, so that a claim waits for milliseconds.
+        while (sent := self._forget_sent(before)) is not None:
+            gone += sent
         with self._file.write() as connection:
-            sent = connection.execute(
-                "UPDATE deliveries SET payload = NULL WHERE payload IS NOT NULL AND batch IN"
-                " (SELECT name FROM batches WHERE ended_at < :before AND state <> 'in_doubt')",
-                values,
-            ).rowcount
-            waiting = connection.execute(_FORGET_WAITING, values).rowcount
-            connection.execute("UPDATE records SET acked = x'' WHERE acked <> x'' AND since < :before", values)
+            waiting = connection.execute(_FORGET_WAITING, {"before": before}).fetchall()
+            connection.executemany("DELETE FROM source_values WHERE record = ?", [(row["key"],) for row in waiting])
+            connection.execute(_FORGET_BY_HAND, {"before": before})
+        return gone + len(waiting)
+
+    def _forget_sent(self, before: int) -> int | None:
+        """Delete the payloads of the oldest batches; return how many, None if there are no more batches."""
+        with self._file.write() as connection:
+            rows = connection.execute(_KEPT, {"before": before, "most": _BATCHES_AT_ONCE}).fetchall()
+            if not rows:
+                return None
+            names = json.dumps([row["name"] for row in rows])
+            gone = connection.execute(_FORGET_SENT, {"batches": names}).rowcount
             connection.execute(
-                "UPDATE batches SET message = NULL"
-                " WHERE message IS NOT NULL AND ended_at < :before AND state <> 'in_doubt'",
-                values,
+                "UPDATE batches SET kept = 0, message = NULL WHERE name IN (SELECT value FROM json_each(?))", (names,)
             )
-            return sent + waiting
+            return gone
 
     def _now(self) -> int:
         return int(self._clock.wall() * 1000)
@@ -332,7 +341,8 @@ def _tell_receipts(
 
 
 _BATCHES = """
-SELECT b.*, (SELECT count(*) FROM records r WHERE r.batch = b.name)
+SELECT b.*, (SELECT count(*) FROM deliveries d JOIN records r ON r.key = d.record
+    WHERE d.batch = b.name AND r.batch = b.name)
   + (SELECT count(*) FROM remembered e WHERE e.batch = b.name AND e.fate = 'in_doubt') AS open FROM batches b
 """
 
@@ -400,7 +410,7 @@ WITH given (least, greatest) AS (
 ),
 then_it_is (state) AS (
   SELECT CASE
-    WHEN EXISTS (SELECT 1 FROM records r WHERE r.batch = :batch)
+    WHEN EXISTS (SELECT 1 FROM records r WHERE r.batch = :batch AND r.state = 'in_doubt')
       OR EXISTS (SELECT 1 FROM remembered WHERE batch = :batch AND fate = 'in_doubt') THEN 'in_doubt'
     -- what was said of leads that are not listed here is not to be seen afterwards
     WHEN json_array_length(:positions) < leads AND (SELECT count(*) FROM deliveries WHERE batch = name) < leads
@@ -430,7 +440,7 @@ UPDATE records SET
   reason = coalesce(:reason, CASE WHEN :state = 'quarantined' THEN reason END),
   base_modified = :base_modified, base_mapping = :base_mapping, base_source_fp = :base_source_fp,
   base_wire_fp = :base_wire_fp, base_batch = :base_batch, since = :now,
-  source = CASE WHEN :keep THEN source END, payload = CASE WHEN :keep THEN payload END,
+  payload = CASE WHEN :keep THEN payload END,
   acked = CASE WHEN base_batch IS :base_batch THEN acked END,
   orphaned = CASE WHEN :state = 'delivered' AND fit IN ('filtered', 'deleted') THEN coalesce(orphaned, :now) END
 WHERE key = :key
@@ -443,11 +453,28 @@ WHERE key = :key AND state = 'pending' AND again IS NULL AND coalesce(nested, 0)
 """
 """One more lead, of a version read meanwhile: its contacts have not been matched with existing leads."""
 
+_BATCHES_AT_ONCE = 20
+
+_KEPT = """
+SELECT name FROM batches WHERE kept = 1 AND ended_at < :before AND state <> 'in_doubt' ORDER BY ended_at LIMIT :most
+"""
+
+_FORGET_SENT = """
+DELETE FROM payloads WHERE id IN (
+  SELECT d.payload FROM deliveries d JOIN records r ON r.key = d.record
+  WHERE d.batch IN (SELECT value FROM json_each(:batches)) AND r.payload IS NOT d.payload
+)
+"""
+"""A batch that was refused may hold what still waits: that goes with its record."""
+
 _FORGET_WAITING = f"""
-UPDATE records SET payload = NULL, source = NULL
-WHERE (payload IS NOT NULL OR source IS NOT NULL) AND since < :before
-  AND (state IN ('quarantined', 'held', 'duplicate') OR ({DRIFTED}))
+UPDATE records SET payload = NULL
+WHERE since < :before AND (state IN ('quarantined', 'held', 'duplicate') OR ({DRIFTED}))
+  AND (payload IS NOT NULL OR EXISTS (SELECT 1 FROM source_values WHERE record = key))
+RETURNING key
 """  # noqa: S608 - a constant
+
+_FORGET_BY_HAND = "UPDATE records SET acked = x'' WHERE acked IS NOT NULL AND acked <> x'' AND since < :before"
 
 
 def _sent(row: sqlite3.Row) -> Version:

@@ -55,7 +55,7 @@ def learn_contacts(connection: sqlite3.Connection, learned: Iterable[tuple[int, 
 
 def _payloads(connection: sqlite3.Connection, key: int) -> list[bytes]:
     rows = connection.execute(_PAYLOADS, {"key": key})
-    return [row["payload"] for row in rows]
+    return [row["lead"] for row in rows]
 
 
 _UNLEARNED = """
@@ -67,9 +67,10 @@ ORDER BY key LIMIT :limit
 """Without records that were known from the start or by another lead: it is not known which contacts that lead has."""
 
 _PAYLOADS = """
-SELECT d.payload FROM deliveries d JOIN records r ON r.key = d.record JOIN batches b ON b.name = d.batch
-WHERE d.record = :key AND length(d.payload) > 0
+SELECT p.lead FROM deliveries d JOIN batches b ON b.name = d.batch JOIN payloads p ON p.id = d.payload
+WHERE d.record = :key AND length(p.lead) > 0
   AND (b.state IN ('created', 'sending') OR d.word = 'landed' OR (b.state = 'in_doubt' AND d.word IS NULL)
     OR b.state = 'landed')
-UNION SELECT payload FROM records WHERE key = :key AND state IN ('pending', 'held') AND length(payload) > 0
+UNION SELECT p.lead FROM records r JOIN payloads p ON p.id = r.payload
+WHERE r.key = :key AND r.state IN ('pending', 'held') AND length(p.lead) > 0
 """

@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from state.diagram import ON_THE_WIRE
-from state.lookup import rows_of
 from state.matching.contact_values import learn_contacts
 from state.matching.heirs import note_heirs
 from state.matching.left_out import keep_left_out
@@ -21,16 +20,15 @@ def keep_matches(
     changes: Sequence[Decision],
     known: Mapping[str, Stored],
     *,
+    keys: Mapping[str, int],
     now: int,
 ) -> int:
     """Write duplicates, match values, origins and left-out contacts of a page; return how many contacts were left
-    out."""
+    out. `keys` has the key of each record."""
     _learn(connection, readings, changes, known)
-    made = {each.id for each in readings if each.origin}
-    if not made and not any(_has_matches(change) or change.reading.id in known for change in changes):
+    is_made = any(each.origin for each in readings)
+    if not is_made and not any(_has_matches(change) or change.reading.id in known for change in changes):
         return 0
-    ids = made | {change.reading.id for change in changes}
-    keys = {row["id"]: row["key"] for row in rows_of(connection, "id, key", stream, ids)}
     connection.executemany(
         "UPDATE records SET twin = ? WHERE key = ?",
         [(each.twin.key or keys[each.twin.id], keys[each.reading.id]) for each in changes if each.twin],

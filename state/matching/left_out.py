@@ -99,9 +99,10 @@ def _spared(connection: sqlite3.Connection, change: Decision, stored: Stored | N
     if stored.again == "send" or (stored.state == "pending" and stored.approved):
         return change
     row = connection.execute(
-        "SELECT payload FROM deliveries WHERE batch = ? AND record = ?", (stored.base_batch, stored.key)
+        "SELECT p.lead FROM deliveries d JOIN payloads p ON p.id = d.payload WHERE d.batch = ? AND d.record = ?",
+        (stored.base_batch, stored.key),
     ).fetchone()
-    if row is None or row["payload"] != change.reading.payload:
+    if row is None or row["lead"] != change.reading.payload:
         return change
     return replace(change, state=stored.resting)
 

@@ -61,7 +61,10 @@ def _tell(connection: sqlite3.Connection, record: sqlite3.Row, memory: sqlite3.R
         connection.execute(_DELIVERED, values)
     else:
         # the diagram has one way onto the wire
-        connection.execute(_PENDING, values)
+        if connection.execute("SELECT payload FROM records WHERE key = ?", (record["key"],)).fetchone()[0] is None:
+            # What was sent is not known any more.
+            values["payload"] = connection.execute("INSERT INTO payloads (lead) VALUES (x'')").lastrowid
+        connection.execute(_PENDING, {"payload": None, **values})
         connection.execute(
             "UPDATE records SET state = 'sending', batch = :batch, lead_exists = :exists WHERE key = :key",
             {**values, "exists": memory["lead_exists"]},
@@ -71,12 +74,12 @@ def _tell(connection: sqlite3.Connection, record: sqlite3.Row, memory: sqlite3.R
 
 
 _REST = """
-UPDATE records SET state = :state, lead_exists = :exists, source = NULL, payload = NULL, reason = NULL, part = NULL,
+UPDATE records SET state = :state, lead_exists = :exists, payload = NULL, reason = NULL, part = NULL,
   again = NULL, twin = NULL, since = :now WHERE key = :key
 """
 
 _DELIVERED = """
-UPDATE records SET state = 'delivered', lead_exists = 'yes', drift = 0, source = NULL, payload = NULL, reason = NULL,
+UPDATE records SET state = 'delivered', lead_exists = 'yes', drift = 0, payload = NULL, reason = NULL,
   part = NULL, again = NULL, twin = NULL, since = :now, base_batch = :batch, base_mapping = :mapping,
   base_modified = modified, base_source_fp = :source_fp, base_wire_fp = :wire_fp,
   orphaned = CASE WHEN fit IN ('filtered', 'deleted') THEN :now END
@@ -84,7 +87,7 @@ WHERE key = :key
 """
 
 _PENDING = """
-UPDATE records SET state = 'pending', fit = 'eligible', payload = coalesce(payload, x''), reason = NULL, part = NULL,
+UPDATE records SET state = 'pending', fit = 'eligible', payload = coalesce(payload, :payload), reason = NULL, part = NULL,
   again = NULL, twin = NULL, since = :now, mapping = :mapping, source_fp = :source_fp, wire_fp = :wire_fp
 WHERE key = :key
 """

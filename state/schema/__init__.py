@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from state.schema import alike, contacts, initial, labels, orphans, queues
+from state.schema import alike, contacts, initial, labels, orphans, payloads, queues
 from state.schema.ddl import run
 
 MIGRATIONS = Migrations("closingdealz-sync")
@@ -39,3 +39,8 @@ def _orphans(db: Database) -> None:
 @MIGRATIONS(name="0006_contacts")
 def _contacts(db: Database) -> None:
     run(db, contacts.CHANGES)
+
+
+@MIGRATIONS(name="0007_payloads")
+def _payloads(db: Database) -> None:
+    run(db, payloads.CHANGES)

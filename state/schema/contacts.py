@@ -11,7 +11,7 @@ def _stands(row: str) -> str:
     return f"({row}.lead_exists <> 'no' OR {row}.state IN {one_of(OWNERS)})"
 
 
-_WAITS = """again IS NULL AND (lead_exists <> 'yes' OR queued IS NOT NULL)
+WAITS = """again IS NULL AND (lead_exists <> 'yes' OR queued IS NOT NULL)
   AND (state IN ('sending', 'in_doubt') OR (fit = 'eligible' AND state IN ('pending', 'held', 'quarantined')))"""
 """A resend that a person ordered (`queued IS NULL`) must not be stopped by judging it again."""
 
@@ -40,7 +40,7 @@ CREATE INDEX left_out_by_value ON left_out (value);
 CREATE TRIGGER records_left_out_again AFTER UPDATE OF state, lead_exists ON records
 WHEN {_stands("OLD")} AND NOT {_stands("NEW")}
 BEGIN
-  UPDATE records SET again = 'judge' WHERE {_WAITS} AND key IN (
+  UPDATE records SET again = 'judge' WHERE {WAITS} AND key IN (
     SELECT record FROM left_out WHERE owner = NEW.key
     UNION SELECT record FROM heirs WHERE former = NEW.id AND borne = 0
   );
@@ -48,7 +48,7 @@ END;
 CREATE TRIGGER match_values_left_out AFTER DELETE ON match_values
 BEGIN
   UPDATE records SET again = 'judge'
-  WHERE key IN (SELECT record FROM left_out WHERE owner = OLD.record AND value = OLD.value) AND {_WAITS};
+  WHERE key IN (SELECT record FROM left_out WHERE owner = OLD.record AND value = OLD.value) AND {WAITS};
 END;
 
 -- The ids of records that a record, or a child nested in it (`child`), was made from at its source: one person for
