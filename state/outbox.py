@@ -210,7 +210,7 @@ _COUNT_WAITING = f"SELECT count(*) {_WAITING}"
 _WAITING_AT = f"""
 SELECT key, stream, id, (SELECT lead FROM payloads WHERE payloads.id = payload) AS lead, since, part, lead_exists
 {_WAITING} ORDER BY key LIMIT 1 OFFSET :place
-"""
+"""  # noqa: S608 - constants
 
 
 def _pick(connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], most: int) -> list[sqlite3.Row]:

@@ -130,7 +130,7 @@ class Queues:
         with self._file.read() as connection:
             return dict(
                 connection.execute(
-                    "SELECT r.*, p.lead AS payload, v.data AS source, s.name AS stream_name, s.workspace"
+                    "SELECT p.lead AS payload, v.data AS source, r.*, s.name AS stream_name, s.workspace"
                     " FROM records r JOIN streams s ON s.id = r.stream LEFT JOIN payloads p ON p.id = r.payload"
                     " LEFT JOIN source_values v ON v.record = r.key WHERE r.key = ?",
                     (key,),

@@ -21,6 +21,7 @@ from state.matching.merges import keep_heirs, show_losers
 from state.queues import DRIFTED
 from state.records import stored
 from state.rows import Conclusion, OnChange, Stored, Verdict
+from state.schema.payloads import ASIDE
 from state.slots import end_slot
 from sync.shared.clock import Clock
 
@@ -305,15 +306,15 @@ class Verdicts:
         That is what was sent, what waits for a person, and what the server said.
         """
         before = self._now() - int(older_than * 1000)
-        gone = 0
-        # In slices, so that a claim waits for milliseconds.
-        while (sent := self._forget_sent(before)) is not None:
-            gone += sent
         with self._file.write() as connection:
             waiting = connection.execute(_FORGET_WAITING, {"before": before}).fetchall()
             connection.executemany("DELETE FROM source_values WHERE record = ?", [(row["key"],) for row in waiting])
             connection.execute(_FORGET_BY_HAND, {"before": before})
-        return gone + len(waiting)
+        gone = len(waiting)
+        # In slices, so that a claim waits for milliseconds.
+        while (sent := self._forget_sent(before)) is not None:
+            gone += sent
+        return gone
 
     def _forget_sent(self, before: int) -> int | None:
         """Delete the payloads of the oldest batches; return how many, None if there are no more batches."""
@@ -468,11 +469,12 @@ DELETE FROM payloads WHERE id IN (
 """A batch that was refused may hold what still waits: that goes with its record."""
 
 _FORGET_WAITING = f"""
-UPDATE records SET payload = NULL
-WHERE since < :before AND (state IN ('quarantined', 'held', 'duplicate') OR ({DRIFTED}))
-  AND (payload IS NOT NULL OR EXISTS (SELECT 1 FROM source_values WHERE record = key))
+UPDATE records SET payload = NULL WHERE key IN (
+  SELECT key FROM records WHERE state IN ('quarantined', 'held', 'duplicate') AND {ASIDE} AND since < :before
+  UNION SELECT key FROM records WHERE {DRIFTED} AND since < :before
+) AND (payload IS NOT NULL OR EXISTS (SELECT 1 FROM source_values WHERE record = key))
 RETURNING key
-"""  # noqa: S608 - a constant
+"""  # noqa: S608 - constants
 
 _FORGET_BY_HAND = "UPDATE records SET acked = x'' WHERE acked IS NOT NULL AND acked <> x'' AND since < :before"
 

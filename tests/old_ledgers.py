@@ -13,6 +13,14 @@ from state.schema import MIGRATIONS
 FIRST = "0001_initial"
 
 
+_LEAD = "(SELECT lead FROM payloads WHERE payloads.id = payload)"
+_WITH_VALUES = {
+    "records": {"payload": _LEAD, "source": "(SELECT data FROM source_values WHERE record = key)"},
+    "deliveries": {"payload": _LEAD},
+}
+"""Columns of the tables in which payloads and source values stood."""
+
+
 def names() -> list[str]:
     """The migrations in their order."""
     return [each.name for each in MIGRATIONS.pending(Database(memory=True))]
@@ -37,11 +45,14 @@ def to_schema(path: Path, last: str) -> None:
         kept = names()[: names().index(last) + 1]
         MIGRATIONS.apply(Database(old), stop_before=[name for name in names() if name not in kept])
         old.execute("PRAGMA foreign_keys = OFF")
+        merged = "payloads" not in _tables(old)
         for table in _tables(old):
             columns = _columns(old, table)
-            named = ", ".join(name for name in _columns(today, table) if name in columns)
-            for row in today.execute(f"SELECT {named} FROM {table}").fetchall():
-                old.execute(f"INSERT INTO {table} ({named}) VALUES ({', '.join('?' * len(row))})", row)
+            values = {name: name for name in _columns(today, table)} | (_WITH_VALUES.get(table, {}) if merged else {})
+            named = [name for name in values if name in columns]
+            chosen = ", ".join(values[name] for name in named)
+            for row in today.execute(f"SELECT {chosen} FROM {table}").fetchall():
+                old.execute(f"INSERT INTO {table} ({', '.join(named)}) VALUES ({', '.join('?' * len(row))})", row)
         old.execute(f"PRAGMA user_version = {len(kept)}")
     before.unlink()
     path.chmod(0o600)

@@ -87,8 +87,8 @@ WHERE key = :key
 """
 
 _PENDING = """
-UPDATE records SET state = 'pending', fit = 'eligible', payload = coalesce(payload, :payload), reason = NULL, part = NULL,
-  again = NULL, twin = NULL, since = :now, mapping = :mapping, source_fp = :source_fp, wire_fp = :wire_fp
+UPDATE records SET state = 'pending', fit = 'eligible', payload = coalesce(payload, :payload), reason = NULL,
+  part = NULL, again = NULL, twin = NULL, since = :now, mapping = :mapping, source_fp = :source_fp, wire_fp = :wire_fp
 WHERE key = :key
 """
 

@@ -83,6 +83,10 @@ CREATE TABLE tallies (
   PRIMARY KEY (stream, state)
 ) STRICT, WITHOUT ROWID;
 
+-- `kept`: its payloads and the server's message are still there.
+ALTER TABLE batches ADD COLUMN kept INTEGER NOT NULL DEFAULT 1 CHECK (kept = 0 OR kept = 1);
+CREATE INDEX batches_kept ON batches (ended_at) WHERE kept = 1;
+
 DROP TRIGGER match_values_gone;
 DROP TRIGGER match_values_left_out;
 
@@ -215,7 +219,10 @@ END;
 -- Personal data is kept only while something can still be sent or a person has to look at it.
 CREATE TRIGGER payloads_go AFTER UPDATE OF payload ON records
 WHEN OLD.payload IS NOT NULL AND NEW.payload IS NOT OLD.payload
-  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE record = OLD.key AND payload = OLD.payload)
+  AND NOT EXISTS (
+    SELECT 1 FROM deliveries d JOIN batches b ON b.name = d.batch
+    WHERE d.record = OLD.key AND d.payload = OLD.payload AND b.kept = 1
+  )
 BEGIN
   DELETE FROM payloads WHERE id = OLD.payload;
 END;
@@ -270,8 +277,4 @@ BEGIN
   UPDATE records SET again = 'judge'
   WHERE key IN (SELECT record FROM left_out WHERE owner = OLD.record AND value = OLD.value) AND {WAITS};
 END;
-
--- `kept`: payloads and the server's message are still there.
-ALTER TABLE batches ADD COLUMN kept INTEGER NOT NULL DEFAULT 1 CHECK (kept IN (0, 1));
-CREATE INDEX batches_kept ON batches (ended_at) WHERE kept = 1;
 """  # noqa: S608 - made of constants

@@ -201,7 +201,8 @@ def test_an_unfit_record_shows_what_was_read_and_an_expired_one_says_so(world: W
     text = world.run("quarantine", "show", "erp.companies:1").stdout
     assert "  cure        add it to truncate" in text
     assert '      "name": "xxxxxxxx' in text
-    write(world, "UPDATE records SET source = NULL, payload = NULL")
+    write(world, "UPDATE records SET payload = NULL")
+    write(world, "DELETE FROM source_values")
     assert "its values are not kept any more" in world.run("quarantine", "show", "erp.companies:1").stdout
 
 

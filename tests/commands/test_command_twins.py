@@ -70,7 +70,8 @@ def test_values_that_only_the_source_has_any_more_are_read_again(world: World) -
     assert world.run("once", "erp.companies", key="wrong").exit_code == 77
     assert world.run("once", "erp.people", key="wrong").exit_code == 77
     with world.open(own=True) as ledger, ledger.file.write() as connection:
-        connection.execute("UPDATE records SET payload = NULL, source = NULL WHERE state = 'duplicate'")
+        connection.execute("UPDATE records SET payload = NULL WHERE state = 'duplicate'")
+        connection.execute("DELETE FROM source_values")
     world.sql("DELETE FROM people WHERE id = 2")
     world.sandbox.set_faults({"refuse:refuse-me": 1.0})
     done = world.json("once", code=65)

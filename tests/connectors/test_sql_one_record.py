@@ -203,7 +203,8 @@ def test_an_unsent_record_is_not_withdrawn_because_its_key_is_spelled_anew(
         assert it.states() == {"abc": "quarantined"}
         rename(sqlite_server, "abc", "ABC", 0, name="Acme")
         with it.ledger.file.write() as connection:
-            connection.execute("UPDATE records SET again = 'judge', source = NULL")
+            connection.execute("UPDATE records SET again = 'judge'")
+            connection.execute("DELETE FROM source_values")
         it.poller.remap(it.connector)
         it.deliver()
         assert it.states() == {"abc": "delivered"}

@@ -348,7 +348,7 @@ def test_a_remap_that_fails_keeps_nothing_gated(world_with: Worlds) -> None:
     killed(world, 2)
     world.lead = {**world.lead, "industry": "'steel'"}
     with world.ledger.file.write() as connection:
-        connection.execute("UPDATE records SET source = NULL WHERE id = '100'")
+        connection.execute("DELETE FROM source_values WHERE record = (SELECT key FROM records WHERE id = '100')")
 
     def away(*_: object) -> Any:
         raise SourceUnavailable("away")

@@ -50,6 +50,9 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+WAITING = "SELECT lead FROM records JOIN payloads ON payloads.id = payload WHERE state = 'pending'"
+
+
 def turn(config: Path) -> list[dict[str, object]]:
     """One poll by the file as it stands; the leads that wait now."""
     loaded = load_config(config)
@@ -58,8 +61,8 @@ def turn(config: Path) -> list[dict[str, object]]:
         engine.streams["erp.firms"].turn()
         engine.close()
         with ledger.file.read() as connection:
-            rows = connection.execute("SELECT payload FROM records WHERE state = 'pending'").fetchall()
-    return [orjson.loads(row["payload"]) for row in rows]
+            rows = connection.execute(WAITING).fetchall()
+    return [orjson.loads(row["lead"]) for row in rows]
 
 
 def test_a_member_that_the_old_mapping_did_not_read_is_read_again(config: Path) -> None:

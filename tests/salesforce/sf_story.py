@@ -144,8 +144,11 @@ class Story:
     def found(self) -> dict[str, Any]:
         """What the ledger would send, by id."""
         with self.ledger.file.read() as connection:
-            rows = connection.execute("SELECT id, payload FROM records WHERE state = 'pending' AND again IS NULL")
-            return {row["id"]: orjson.loads(row["payload"]) for row in rows}
+            rows = connection.execute(
+                "SELECT r.id, p.lead FROM records r JOIN payloads p ON p.id = r.payload"
+                " WHERE r.state = 'pending' AND r.again IS NULL"
+            )
+            return {row["id"]: orjson.loads(row["lead"]) for row in rows}
 
     def expected(self) -> dict[str, Any]:
         return {row["Id"]: self._lead(row) for row in self.org.tables["Account"].values() if not row["IsDeleted"]}

@@ -138,13 +138,20 @@ def claim(ledger: Ledger, most: int = 100, *, rule: RateLimit = RULE, timeout: f
     return claimed
 
 
-def rows(ledger: Ledger, sql: str = "SELECT * FROM records ORDER BY key", *values: object) -> list[dict[str, Any]]:
+RECORDS = """
+SELECT p.lead AS payload, v.data AS source, r.* FROM records r
+LEFT JOIN payloads p ON p.id = r.payload LEFT JOIN source_values v ON v.record = r.key
+"""
+"""Records with their values, as far as these are kept."""
+
+
+def rows(ledger: Ledger, sql: str = f"{RECORDS} ORDER BY key", *values: object) -> list[dict[str, Any]]:
     with ledger.file.read() as connection:
         return [dict(row) for row in connection.execute(sql, values)]
 
 
 def row(ledger: Ledger, id_: str) -> dict[str, Any]:
-    (found,) = rows(ledger, "SELECT * FROM records WHERE id = ?", id_)
+    (found,) = rows(ledger, f"{RECORDS} WHERE r.id = ?", id_)
     return found
 
 

@@ -164,7 +164,7 @@ def _columns(state: State, lead: str) -> dict[str, object]:
         "lead_exists": lead,
         "fit": fit,
         "batch": "b" if state in {"sending", "in_doubt"} else None,
-        "payload": b"{}",
+        "payload": 1,
         "source_fp": b"s",
         "wire_fp": b"w",
     }

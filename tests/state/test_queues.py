@@ -89,7 +89,8 @@ def hold(ledger: Ledger, *ids: str, why: str = "6,200 new leads in one poll") ->
 def forget_payload(ledger: Ledger, *ids: str) -> None:
     with ledger.file.write() as connection:
         for each in ids:
-            connection.execute("UPDATE records SET payload = NULL, source = NULL WHERE id = ?", (each,))
+            connection.execute("UPDATE records SET payload = NULL WHERE id = ?", (each,))
+            connection.execute("DELETE FROM source_values")
 
 
 # -- who is in a queue
@@ -251,7 +252,7 @@ def every_record(ledger: Ledger) -> int:
                 "lead": lead,
                 "fit": fit,
                 "drift": drifted,
-                "payload": kept,
+                "payload": kept and connection.execute("INSERT INTO payloads (lead) VALUES (?)", (kept,)).lastrowid,
                 "mapping": mapping,
                 "again": again,
                 "base": base,
@@ -260,17 +261,19 @@ def every_record(ledger: Ledger) -> int:
             if lead not in LEAD_EXISTS[state] or (lead != "yes" and (base or drifted)):
                 continue
             try:
-                connection.execute(_PUT, values)
+                key = connection.execute(_PUT, values).lastrowid
             except sqlite3.IntegrityError:
                 continue
+            if kept:
+                connection.execute("INSERT INTO source_values VALUES (?, ?)", (key, kept))
     return len(rows(ledger))
 
 
 _PUT = """
 INSERT INTO records (
-  stream, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp, source, payload, drift, batch, base_batch,
+  stream, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp, payload, drift, batch, base_batch,
   base_mapping, again, reason, poll, queued, first_seen, since
-) VALUES (1, :id, :state, :lead, :fit, 'now', :mapping, x'73', x'77', :payload, :payload, :drift, :batch, :base,
+) VALUES (1, :id, :state, :lead, :fit, 'now', :mapping, x'73', x'77', :payload, :drift, :batch, :base,
   CASE :lead WHEN 'yes' THEN :mapping END, :again, '[]', 7, 7, 1, 1)
 """
 
