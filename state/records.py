@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from state.adoption import Memory, recall, recognised, remembers, settle_accounts
+from state.bulk import insert, rows_of
 from state.database import LedgerFile
 from state.diagram import GONE, ON_THE_WIRE, Fit, LeadExists, State, Version
 from state.fills import count_leads, let_go_at_once
 from state.key_files import Hasher
-from state.lookup import rows_of
 from state.matching.heirs import NestedSeen, keep_successors
 from state.matching.keeping import keep_matches
 from state.matching.left_out import Without, cut, spare_repeats
@@ -384,8 +384,6 @@ WHERE there.place <= :half OR there.place % max(1, there.n / :half) = 0
 ORDER BY r.key DESC LIMIT 2 * :half
 """
 
-_INSERT = f"INSERT INTO records ({_WRITTEN}) VALUES ({', '.join('?' * (_WRITTEN.count(',') + 1))})"  # noqa: S608 - constants
-
 _REWRITE = f"""
 UPDATE records SET
   -- of what has drifted: since its latest change
@@ -443,7 +441,7 @@ def _write(
     changed: list[tuple[object, ...]] = []
     payloads: list[tuple[int, bytes]] = []
     sources: list[tuple[int, bytes]] = []
-    bare: list[tuple[int]] = []
+    stale: list[tuple[int]] = []
     for change in changes:
         reading = change.reading
         # Personal data is kept only while something can still be sent or a person has to look at it.
@@ -458,15 +456,14 @@ def _write(
             fresh.append(_row(own, change, page, kept))
         else:
             changed.append(_row(own, change, page, kept))
-            if not keeps or reading.source is None:
-                bare.append((own,))
+            stale.append((own,))
         if keeps and reading.source is not None:
             sources.append((own, reading.source))
-    connection.executemany("INSERT INTO payloads (id, lead) VALUES (?, ?)", payloads)
-    connection.executemany(_INSERT, fresh)
+    insert(connection, "payloads (id, lead)", payloads)
+    insert(connection, f"records ({_WRITTEN})", fresh)
     connection.executemany(_REWRITE, changed)
-    connection.executemany("DELETE FROM source_values WHERE record = ?", bare)
-    connection.executemany("INSERT OR REPLACE INTO source_values (record, data) VALUES (?, ?)", sources)
+    connection.executemany("DELETE FROM source_values WHERE record = ?", stale)
+    insert(connection, "source_values (record, data)", sources)
     return keys
 
 
