@@ -86,6 +86,7 @@ CREATE TABLE tallies (
 -- `kept`: its payloads and the server's message are still there.
 ALTER TABLE batches ADD COLUMN kept INTEGER NOT NULL DEFAULT 1 CHECK (kept = 0 OR kept = 1);
 CREATE INDEX batches_kept ON batches (ended_at) WHERE kept = 1;
+CREATE INDEX batches_of_part ON batches (part) WHERE part IS NOT NULL;
 
 DROP TRIGGER match_values_gone;
 DROP TRIGGER match_values_left_out;

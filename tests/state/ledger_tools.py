@@ -155,5 +155,25 @@ def row(ledger: Ledger, id_: str) -> dict[str, Any]:
     return found
 
 
+_WRONG_TALLIES = """
+SELECT t.stream, t.state, t.records, count(r.key) AS counted FROM tallies t
+LEFT JOIN records r ON r.stream = t.stream AND r.state = t.state GROUP BY t.stream, t.state HAVING t.records <> counted
+"""
+_LEFT_PAYLOADS = """
+SELECT p.id FROM payloads p WHERE p.id NOT IN (SELECT payload FROM records WHERE payload IS NOT NULL)
+AND p.id NOT IN (SELECT d.payload FROM deliveries d JOIN batches b ON b.name = d.batch
+  WHERE d.payload IS NOT NULL AND b.kept = 1)
+"""
+_KEEPS = "(r.state IN ('pending', 'sending', 'in_doubt', 'quarantined', 'held', 'duplicate') OR r.drift = 1)"
+_LEFT_VALUES = f"SELECT r.id FROM source_values v LEFT JOIN records r ON r.key = v.record WHERE {_KEEPS} IS NOT TRUE"
+_NOT_KEPT = "SELECT r.id FROM records r WHERE r.state = 'pending' AND r.payload NOT IN (SELECT id FROM payloads)"
+
+
+def check_the_books(ledger: Ledger) -> None:
+    """Counts are what is counted; values are there while they are needed, and no longer."""
+    for wrong in (_WRONG_TALLIES, _LEFT_PAYLOADS, _LEFT_VALUES, _NOT_KEPT):
+        assert rows(ledger, wrong) == []
+
+
 def states(ledger: Ledger) -> dict[str, str]:
     return {each["id"]: each["state"] for each in rows(ledger)}

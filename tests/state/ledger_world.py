@@ -21,7 +21,7 @@ from sync.mapping.identity import Identity
 from sync.mapping.result import Filtered, Lead, Note, Unfit
 from sync.polling.judge import Rules, judge, read_record
 from sync.shared.words import Json, Record
-from tests.state.ledger_tools import WORKSPACE, FakeClock, UnsyncedDisk, declare, rows, unsynced
+from tests.state.ledger_tools import WORKSPACE, FakeClock, UnsyncedDisk, check_the_books, declare, rows, unsynced
 
 KEYS = ("hold/a", "hold/b", "resend/a", "resend/b", "resend/undated")
 LIMIT = RateLimit(b"key", 2, 10.0)
@@ -475,6 +475,7 @@ class World:
     # -- what must hold
 
     def check(self) -> None:
+        check_the_books(self.ledger)
         found = {f"{self.names[row['stream']]}/{row['id']}": row for row in rows(self.ledger)}
         assert set(found) == {key for key, truth in self.truths.items() if truth.shown is not None}
         assert sum(self.ledger.records.counts().values()) == len(found)
