@@ -178,6 +178,7 @@ class Sender:
             account=outcome.account if outcome.verdict != "created" else None,
             on_unknown=self._to.options.on_unknown,
             named=outcome.named,
+            by_size=outcome.by_size,
         )
         # no row moved: the batch was settled by someone else meanwhile
         return conclusion if conclusion.moved else self._conclude_late(claim, outcome)

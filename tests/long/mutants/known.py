@@ -119,7 +119,7 @@ KNOWN: tuple[Known, ...] = (
         "a person's word puts nothing in quarantine",
     ),
     Known(
-        "state/verdicts.py",
+        "state/parts.py",
         "return int(row[0]) + 1",
         "return int(row[0]) + 2",
         "the numbers of parts need only lie above those before",
@@ -132,8 +132,8 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "state/verdicts.py",
-        'blamed = named if _is_trusted(connection, rows[0]["part"]) else ()',
-        'blamed = named if _is_trusted(connection, rows[1]["part"]) else ()',
+        'blamed = named if is_trusted(connection, rows[0]["part"]) else ()',
+        'blamed = named if is_trusted(connection, rows[1]["part"]) else ()',
         "a part is claimed alone: all leads of a batch are of the same one",
     ),
 )
