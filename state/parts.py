@@ -7,6 +7,8 @@ A part's number says what is known of it, and the greatest number is asked about
 | 4n + 1 | the first half of leads among which there is an offender                                     |
 | 4n     | the second half of them                                                                      |
 | 4n + 2 | what is asked about as it is: leads that the server named, the others, halves of a large body |
+| -1     | leads that a person sends again, after the server rejected them: a queue of its own          |
+| -4n-2  | of a rejected batch of those; the least number is asked about first                          |
 
 If the first half was created, the offender is in the second half, which is halved without being asked about. If the
 first half was rejected, the offender may be that one alone, and nothing is known of the second half any more. It waits
@@ -29,12 +31,27 @@ AS_IT_IS = 2
 STEP = 4
 
 
-def parts_of(positions: Sequence[int], named: Collection[int], unused: int, *, by_size: bool) -> dict[int, int]:
-    """Return the part of each position of a rejected batch; `unused` and the numbers above it are free. Pure.
+SENT_AGAIN = -1
+"""The part of leads that were rejected before, until they are rejected together."""
+
+
+def is_sent_again(part: int | None) -> bool:
+    """Return True if the leads of this part were rejected before, each alone."""
+    return part is not None and part < 0
+
+
+def parts_of(
+    positions: Sequence[int], named: Collection[int], unused: int, *, of: int | None = None, by_size: bool = False
+) -> dict[int, int]:
+    """Return the part of each position of a rejected batch, itself the part `of`; the number `unused` and those beyond
+    it are free. Pure.
 
     `by_size`: the batch was rejected for its size, so neither half need hold an offender. Each part is smaller than the
     batch, so asking comes to an end whatever the server names.
     """
+    if is_sent_again(of):
+        # several of them may well be rejected again: one half says nothing of the other
+        return {place: -part for place, part in parts_of(positions, named, unused, by_size=True).items()}
     first = unused + -unused % STEP
     # A server may name positions that the batch does not have.
     blamed = [position for position in positions if position in named]
@@ -58,24 +75,32 @@ def is_trusted(connection: sqlite3.Connection, part: int | None) -> bool:
     Wrong positions would otherwise split off one lead at a time.
     """
     acquitted = connection.execute(
-        "SELECT 1 FROM batches WHERE part = ? AND leads = 1 AND state = 'created'", (part and part + STEP,)
+        "SELECT 1 FROM batches WHERE part = ? AND leads = 1 AND state = 'created'",
+        (part and (part - STEP if is_sent_again(part) else part + STEP),),
     ).fetchone()
     return acquitted is None
 
 
 def unused_part(connection: sqlite3.Connection) -> int:
-    """Return the least number above those that parts have or had."""
-    row = connection.execute(
-        "SELECT max((SELECT coalesce(max(part), 0) FROM batches), (SELECT coalesce(max(part), 0) FROM records"
-        # by the index of what is pending; a part on the wire is that of its batch
-        " WHERE state = 'pending' AND part > 0 AND stream IN (SELECT id FROM streams)))"
-    ).fetchone()
-    return int(row[0]) + 1
+    """Return the least number above those that parts have or had, whatever their sign."""
+    return max(int(connection.execute(sql).fetchone()[0] or 0) for sql in _GREATEST) + 1
 
 
-def learn_from_created(connection: sqlite3.Connection, batch: str, part: int) -> None:
+# by the index of what is pending; a part on the wire is that of its batch
+_PENDING = "FROM records WHERE state = 'pending' AND stream IN (SELECT id FROM streams)"
+_GREATEST = (
+    "SELECT max(max(part), -min(part)) FROM batches",
+    f"SELECT max(part) {_PENDING} AND part > 0",
+    f"SELECT -min(part) {_PENDING} AND part < 0",
+)
+
+
+def learn_from_created(connection: sqlite3.Connection, batch: str) -> None:
     """Conclude what a created part tells of the parts that wait: its second half is halved, and those of which nothing
-    is known go back to the queue."""
+    is known go back to the queue. A batch that is no part, as nearly all, tells nothing."""
+    part = connection.execute("SELECT part FROM batches WHERE name = ?", (batch,)).fetchone()["part"]
+    if part is None or is_sent_again(part):
+        return
     waiting = connection.execute(_WAITING, {"batch": batch}).fetchall()
     # smaller batches than parts: some of the first half was not asked about yet
     is_whole = all(row["part"] != part for row in waiting)

@@ -123,7 +123,10 @@ class Verdicts:
                 ("absent" if given_up else verdict, self._now(), status, cause, message, account, batch),
             )
             verdict = "refused" if given_up else verdict
-            return self._apply(connection, batch, verdict, said=message or cause, named=named, by_size=by_size)
+            conclusion = self._apply(connection, batch, verdict, said=message or cause, named=named, by_size=by_size)
+            if verdict == "created":
+                learn_from_created(connection, batch)
+            return conclusion
 
     def resolve(self, batch: str, *, landed: bool, note: str, positions: Collection[int] | None = None) -> Conclusion:
         """Apply a person's decision on a batch in doubt, or on its leads at these positions; `note` is kept.
@@ -201,8 +204,8 @@ class Verdicts:
         if verdict == "rejected" and len(rows) > 1:
             # Halving takes nine requests for an offender; believing the server takes one, if it is right.
             blamed = named if is_trusted(connection, rows[0]["part"]) else ()
-            positions_of = [row["position"] for row in rows]
-            parts = parts_of(positions_of, blamed, unused_part(connection), by_size=by_size)
+            places = [row["position"] for row in rows]
+            parts = parts_of(places, blamed, unused_part(connection), of=rows[0]["part"], by_size=by_size)
         moved: Counter[State] = Counter()
         by_stream: Counter[str] = Counter()
         values: list[dict[str, object]] = []
@@ -222,8 +225,6 @@ class Verdicts:
         if verdict == "created":
             # A resend that follows at once was never matched: its contacts may have leads by now.
             connection.executemany(_MATCH_FIRST, values)
-            if rows and rows[0]["part"] is not None:
-                learn_from_created(connection, batch, rows[0]["part"])
         _list_orphans(connection, rows, verdict, self._now())
         return Conclusion(batch, dict(moved), dict(by_stream))
 

@@ -105,15 +105,16 @@ def reinterpreted(pace: Pace, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def after(pace: Pace, outcome: Outcome, *, leads: int, random: Random) -> Pace:
-    """Return the pace after one verdict on a batch of `leads`."""
+def after(pace: Pace, outcome: Outcome, *, leads: int, random: Random, sent_again: bool = False) -> Pace:
+    """Return the pace after one verdict on a batch of `leads`; `sent_again`: each was rejected before."""
     match outcome.verdict:
         # one success proves that key, plan and address are right
         case "created":
             return _grown(pace)
         case "rejected":
             # only a lead that was rejected alone counts: of a batch nobody knows yet which lead it was
-            singles = pace.singles + 1 if leads == 1 else pace.singles
+            # and not one that is rejected again: that says nothing new of the server
+            singles = pace.singles + 1 if leads == 1 and not sent_again else pace.singles
             if singles >= SINGLES_TO_TRIP:
                 return _rest(replace(pace, singles=singles), "breaker", outcome, (60, 3600), random)
             return replace(_going_on(pace), singles=singles, halving=True)

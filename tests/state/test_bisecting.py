@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from state.rows import Claim
+from state.queues import Selection
+from state.rows import Claim, NothingToSend
 from sync.delivery.outcome import Outcome
 from tests.state.delivery_simulation import CREATED, REJECTED, RULE, Delivery, Server, refusing
-from tests.state.ledger_tools import WORKSPACE
+from tests.state.ledger_tools import WORKSPACE, claim
 
 HUNDRED = [f"{n:03}" for n in range(100)]
 MOST_FOR_ONE = 10
@@ -256,3 +257,92 @@ def test_whatever_is_refused_each_lead_comes_to_its_end_once(bad: set[int], toge
         assert delivery.quarantined() == refused
         created = [id_ for ids in delivery.requests if server(ids) is CREATED for id_ in ids]
         assert sorted(created) == sorted({f"{n:03}" for n in range(250)} - refused)
+
+
+# -- leads that were rejected before
+
+
+def quarantine(delivery: Delivery, ids: Sequence[str]) -> None:
+    """Each was rejected alone, and will be so again."""
+    delivery.server = refusing(*ids)
+    delivery.add(ids)
+    for _ in ids:
+        got = claim(delivery.ledger, 1, rule=RULE)
+        delivery.ledger.verdicts.conclude(got.batch, "rejected", slot=got.slot, status=400, message="Name is odd.")
+    assert delivery.quarantined() == {*ids}
+
+
+def retry(delivery: Delivery) -> None:
+    waiting = delivery.ledger.queues.find("quarantine", Selection())
+    delivery.ledger.queues.retry([each.key for each in waiting])
+
+
+def test_leads_that_are_sent_again_are_asked_about_apart_from_all_others(delivery: Delivery) -> None:
+    bad = [f"bad{n}" for n in range(3)]
+    quarantine(delivery, bad)
+    retry(delivery)
+    delivery.add(HUNDRED)
+    before = len(delivery.requests)
+    delivery.run()
+    for ids in delivery.requests[before:]:
+        assert {*ids} <= {*bad} or not {*ids} & {*bad}
+    assert delivery.quarantined() == {*bad}
+    assert delivery.states()["delivered"] == 100
+
+
+def test_leads_that_are_sent_again_do_not_hold_up_the_others(delivery: Delivery) -> None:
+    """However many of them: with one of a hundred others refused, too, nine of ten leads still arrive in time."""
+    again = [f"bad{n:02}" for n in range(30)]
+    quarantine(delivery, again)
+    random = Random(1)
+    bad = {f"{100 * n + random.randrange(100):05}" for n in range(20)}
+    delivery.server = refusing(*bad, *again)
+    delivery.add(f"{n:05}" for n in range(2_000))
+    retry(delivery)
+    before = len(delivery.requests)
+    while len(delivery.requests) < before + 100:
+        delivery.step()
+    sent = delivery.requests[before:]
+    assert {*sent[0]} <= {*again}, "a person who sends leads again sees soon what comes of it"
+    assert sum(bool({*ids} & {*again}) for ids in sent) in {5, 6}
+    assert delivery.states()["delivered"] >= 900
+    assert not delivery.health.pace.is_tripped
+    delivery.run()
+    assert delivery.quarantined() == {*bad, *again}
+
+
+def test_leads_that_are_rejected_again_say_nothing_new_of_the_server(delivery: Delivery) -> None:
+    """The breaker stays closed, however many there are: each is where it was before."""
+    again = [f"bad{n:02}" for n in range(20)]
+    quarantine(delivery, again)
+    retry(delivery)
+    began = delivery.clock.boot()
+    delivery.run()
+    assert delivery.quarantined() == {*again}
+    assert not delivery.health.pace.is_tripped
+    assert delivery.clock.boot() - began < 30
+
+
+def test_leads_that_are_sent_again_and_created_are_out_in_full_batches(delivery: Delivery) -> None:
+    again = [f"bad{n:02}" for n in range(20)]
+    quarantine(delivery, again)
+    delivery.server = refusing(again[7])
+    retry(delivery)
+    before = len(delivery.requests)
+    delivery.run()
+    assert delivery.requests[before] == again
+    assert delivery.quarantined() == {again[7]}
+    assert delivery.states()["delivered"] == 19
+
+
+def test_while_fresh_leads_linger_those_that_are_sent_again_go(delivery: Delivery) -> None:
+    quarantine(delivery, ["bad"])
+    delivery.add(HUNDRED[:3])
+    retry(delivery)
+    claims = [
+        delivery.ledger.outbox.claim(WORKSPACE, RULE, most=100, linger=2.0, timeout=60),
+        delivery.ledger.outbox.claim(WORKSPACE, RULE, most=100, linger=2.0, timeout=60),
+    ]
+    assert isinstance(claims[0], Claim)
+    assert [each.id for each in claims[0].deliveries] == ["bad"]
+    assert claims[1] == NothingToSend(2.0)
