@@ -30,20 +30,16 @@ class OwnConnections(httpx.BaseTransport):
         url = httpcore.URL(
             scheme=self._origin.scheme, host=self._origin.host, port=request.url.port, target=request.url.raw_path
         )
-        try:
-            response = connection.handle_request(
-                httpcore.Request(
-                    request.method,
-                    url,
-                    headers=request.headers.raw,
-                    content=request.stream,
-                    extensions=request.extensions,
-                )
+        # whatever fails from here on, httpcore closes the connection itself
+        response = connection.handle_request(
+            httpcore.Request(
+                request.method,
+                url,
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions=request.extensions,
             )
-        except BaseException:
-            # httpcore closes what failed within a request, not what failed before it: a hook, a TLS handshake
-            connection.close()
-            raise
+        )
         return httpx.Response(response.status, headers=response.headers, stream=_Body(response, connection))
 
 

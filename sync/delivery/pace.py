@@ -8,8 +8,9 @@ If the plan has room for fewer leads than a batch holds, the next batch holds ha
 fit: then the workspace rests, and one lead at a time tries if there is room again. Its success, like three successes of
 smaller batches, brings larger ones.
 
-Five rejected single leads in a row trip the breaker: then it is not the leads that are wrong. While it is open one lead
-at a time is tried, and one that is rejected goes back to where it was: so at most five are quarantined because of it.
+Five rejected single leads in a row trip the breaker: then it is not the leads that are wrong. Leads that were rejected
+before, and are so again, do not count. While it is open one lead at a time is tried, and one that is rejected goes back
+to where it was: so at most five are quarantined because of it.
 """
 
 from __future__ import annotations

@@ -122,7 +122,11 @@ class Sender:
         self._client.close()
 
     def _body(self, claim: Claim) -> bytes:
-        return b"[" + b",".join(self._labelled(delivery, claim.label) for delivery in claim.deliveries) + b"]"
+        if claim.label or self._resend_labels:
+            leads = [self._labelled(delivery, claim.label) for delivery in claim.deliveries]
+        else:
+            leads = [delivery.payload for delivery in claim.deliveries]
+        return b"[" + b",".join(leads) + b"]"
 
     def _labelled(self, delivery: Delivery, label_of_batch: str | None) -> bytes:
         labels = []
