@@ -120,8 +120,8 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "state/parts.py",
-        "return int(row[0]) + 1",
-        "return int(row[0]) + 2",
+        "return max(int(connection.execute(sql).fetchone()[0] or 0) for sql in _GREATEST) + 1",
+        "return max(int(connection.execute(sql).fetchone()[0] or 0) for sql in _GREATEST) + 2",
         "the numbers of parts need only lie above those before",
     ),
     Known(
