@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
@@ -38,6 +39,15 @@ class Hasher:
         state = self._prototypes[purpose].copy()
         state.update(data)
         return state.digest()
+
+    def digests(self, purpose: str, data: Iterable[bytes]) -> list[bytes]:
+        """Return the digest of each, in order: cheaper than as many calls of `digest`."""
+        copy, found = self._prototypes[purpose].copy, []
+        for each in data:
+            state = copy()
+            state.update(each)
+            found.append(state.digest())
+        return found
 
 
 class KeyFile:

@@ -9,13 +9,18 @@ import json
 import secrets
 import sqlite3
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from state.database import LedgerFile
+from state.parts import is_sent_again
 from state.rows import Claim, Delivery, NoRoom, NothingToSend
 from state.slots import RateLimit, take_slot
 from sync.shared.clock import Clock
 from sync.shared.errors import LedgerError
+
+SENT_AGAIN_EVERY = 20
+"""While other leads wait, one batch in so many is of leads that were rejected before: most will be so again."""
 
 
 class Outbox:
@@ -24,6 +29,7 @@ class Outbox:
     def __init__(self, file: LedgerFile, clock: Clock) -> None:
         self._file = file
         self._clock = clock
+        self._before_sent_again: defaultdict[str, int] = defaultdict(int)
 
     def claim(
         self,
@@ -52,13 +58,13 @@ class Outbox:
                 # A failed write may mean that a verdict was lost: nothing more is sent that might not be remembered.
                 raise LedgerError(failure.message, hint=failure.hint)
             streams = _streams(connection, workspace, only)
-            # With an open circuit breaker one random lead is the probe: the oldest may be the very one that trips it.
-            rows = _pick(connection, streams, most) if probe is None else _draw(connection, streams, probe)
+            if probe is None:
+                rows, wait = self._next(connection, workspace, streams, most, linger)
+            else:
+                # With an open circuit breaker one random lead is the probe: the oldest may be the one that trips it.
+                rows, wait = _draw(connection, streams, probe), 0.0
             if not rows:
                 return NothingToSend(None)
-            # Parts never linger: they must be settled before anything else is claimed.
-            is_whole = probe is not None or rows[0]["part"] is not None or len(rows) >= most
-            wait = 0.0 if is_whole else self._left_to_linger(rows, linger)
             if wait > 0:
                 return NothingToSend(wait)
             # The slot comes last, in this same transaction: a claim without a slot, or a slot without a claim, cannot
@@ -66,7 +72,28 @@ class Outbox:
             slot = take_slot(connection, rule, timeout, self._clock)
             if isinstance(slot, NoRoom):
                 return slot
+            again = is_sent_again(rows[0]["part"])
+            self._before_sent_again[workspace] = SENT_AGAIN_EVERY if again else self._before_sent_again[workspace] - 1
             return self._freeze(connection, workspace, rows, slot=slot, timeout=timeout, label=label)
+
+    def _next(
+        self,
+        connection: sqlite3.Connection,
+        workspace: str,
+        streams: Sequence[tuple[int, int]],
+        most: int,
+        linger: float,
+    ) -> tuple[list[sqlite3.Row], float]:
+        """Return the rows of the next batch and for how many seconds it lingers."""
+        rows = _pick(connection, streams, most)
+        # Parts never linger: they must be settled before anything else is claimed.
+        is_part = bool(rows) and rows[0]["part"] is not None
+        wait = self._left_to_linger(rows, linger) if rows and not is_part and len(rows) < most else 0.0
+        if not is_part and (not rows or wait > 0 or self._before_sent_again[workspace] <= 1):
+            again = _first_of(connection, _NEXT_SENT_AGAIN, streams, most)
+            if again:
+                return again, 0.0
+        return rows, wait
 
     def _left_to_linger(self, rows: Sequence[sqlite3.Row], linger: float) -> float:
         age = self._clock.wall() - min(row["since"] for row in rows) / 1000
@@ -192,7 +219,12 @@ _CLAIMABLE = "again IS NULL AND (poll IS NULL OR poll NOT IN (SELECT id FROM pol
 
 _LAST_PART = f"""
 SELECT part FROM records
-WHERE stream = ? AND state = 'pending' AND part IS NOT NULL AND mapping = ? AND {_CLAIMABLE} ORDER BY part DESC LIMIT 1
+WHERE stream = ? AND state = 'pending' AND part > 0 AND mapping = ? AND {_CLAIMABLE} ORDER BY part DESC LIMIT 1
+"""  # noqa: S608 - a constant
+
+_NEXT_SENT_AGAIN = f"""
+SELECT part FROM records
+WHERE stream = ? AND state = 'pending' AND part < 0 AND mapping = ? AND {_CLAIMABLE} ORDER BY part LIMIT 1
 """  # noqa: S608 - a constant
 
 _PENDING = f"""
@@ -219,11 +251,17 @@ def _pick(connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], mo
     The latest part goes first, so an offender is found before another batch's leads are tried, and a server that
     rejects everything is recognised after a dozen requests.
     """
+    return _first_of(connection, _LAST_PART, streams, most) or _of_part(connection, streams, None, most)
+
+
+def _first_of(
+    connection: sqlite3.Connection, sql: str, streams: Sequence[tuple[int, int]], most: int
+) -> list[sqlite3.Row]:
     for stream, mapping in streams:
-        row = connection.execute(_LAST_PART, (stream, mapping)).fetchone()
+        row = connection.execute(sql, (stream, mapping)).fetchone()
         if row is not None:
             return _of_part(connection, streams, row["part"], most)
-    return _of_part(connection, streams, None, most)
+    return []
 
 
 def _draw(connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], chance: float) -> list[sqlite3.Row]:

@@ -17,6 +17,7 @@ from typing import Literal, TypeAlias, cast
 from state.database import LedgerFile
 from state.diagram import Fit, LeadExists, State
 from state.fills import count_leads
+from state.parts import SENT_AGAIN
 from sync.shared.clock import Clock
 
 Queue = Literal["quarantine", "held", "drift", "orphaned"]
@@ -203,7 +204,8 @@ def approve(connection: sqlite3.Connection, chosen: Chosen) -> Moves:
 
 
 def _retry(connection: sqlite3.Connection, chosen: Chosen) -> Moves:
-    return _send(connection, f"state = 'quarantined' AND {_HAS_NO_RIVALS}", chosen, also="state = 'quarantined'")
+    waiting = f"state = 'quarantined' AND {_HAS_NO_RIVALS}"
+    return _send(connection, waiting, chosen, also="state = 'quarantined'", part=SENT_AGAIN)
 
 
 def _resend(connection: sqlite3.Connection, chosen: Chosen) -> Moves:
@@ -212,14 +214,21 @@ def _resend(connection: sqlite3.Connection, chosen: Chosen) -> Moves:
 
 
 def _send(
-    connection: sqlite3.Connection, waiting: str, chosen: Chosen, *, also: str = "", counts: bool = False
+    connection: sqlite3.Connection,
+    waiting: str,
+    chosen: Chosen,
+    *,
+    also: str = "",
+    part: int | None = None,
+    counts: bool = False,
 ) -> Moves:
-    """Make pending what can be sent as it is; mark the others (`also`, if that is wider) to be judged again.
+    """Make pending what can be sent as it is, as this part; mark the others (`also`, if that is wider) to be judged
+    again.
 
     `counts`: add leads that were not released before to the counts of released leads.
     """
     # Before the second UPDATE, which takes what this one could not.
-    sent = connection.execute(_SEND.format(waiting=waiting), chosen.named).fetchall()
+    sent = connection.execute(_SEND.format(waiting=waiting), {**chosen.named, "part": part}).fetchall()
     if counts:
         count_leads(connection, ((row["mapping"], row["lead"]) for row in sent))
     again = connection.execute(_JUDGE_AGAIN.format(waiting=also or waiting), chosen.named).fetchall()
@@ -278,7 +287,7 @@ WHERE r.key IN (SELECT value FROM json_each(:keys))
 
 _SEND = """
 UPDATE records SET
-  state = 'pending', part = NULL, poll = NULL, queued = NULL, reason = NULL, since = :now
+  state = 'pending', part = :part, poll = NULL, queued = NULL, reason = NULL, since = :now
 WHERE key IN (SELECT value FROM json_each(:keys)) AND {waiting}
   AND again IS NULL AND fit = 'eligible' AND payload IS NOT NULL
   AND (lead_exists = 'no' OR coalesce(nested, 0) = 0) -- meanwhile its contacts may have leads of their own

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,7 @@ from state.diagram import GONE, LeadExists, State, Version, same_content, settle
 from state.matching.heirs import keep_successors
 from state.matching.match_values import settle_remembered
 from state.matching.merges import keep_heirs, show_losers
+from state.parts import is_trusted, learn_from_created, parts_of, unused_part
 from state.queues import DRIFTED
 from state.records import stored
 from state.rows import Conclusion, OnChange, Stored, Verdict
@@ -98,12 +99,14 @@ class Verdicts:
         account: str | None = None,
         on_unknown: Literal["hold", "resend"] = "hold",
         named: Collection[int] = (),
+        by_size: bool = False,
     ) -> Conclusion:
         """Write a batch's verdict and what follows for each of its records, and end its slot.
 
         `message` is the server's; it is kept in the ledger only. `account` describes in our words what happened on the
         wire. A rejected batch of several leads becomes parts, which are claimed alone: its halves or, if the server
-        `named` the positions it blames, each of these, then the rest. A rejected single lead is quarantined. Repeating
+        `named` the positions it blames, each of these, then the rest. `by_size`: it was the batch's size that was
+        rejected, no lead of it. A rejected single lead is quarantined. Repeating
         a conclusion changes nothing.
         """
         with self._file.write() as connection:
@@ -121,7 +124,10 @@ class Verdicts:
                 ("absent" if given_up else verdict, self._now(), status, cause, message, account, batch),
             )
             verdict = "refused" if given_up else verdict
-            return self._apply(connection, batch, verdict, said=message or cause, named=named)
+            conclusion = self._apply(connection, batch, verdict, said=message or cause, named=named, by_size=by_size)
+            if verdict == "created":
+                learn_from_created(connection, batch)
+            return conclusion
 
     def resolve(self, batch: str, *, landed: bool, note: str, positions: Collection[int] | None = None) -> Conclusion:
         """Apply a person's decision on a batch in doubt, or on its leads at these positions; `note` is kept.
@@ -189,6 +195,7 @@ class Verdicts:
         said: str = "",
         positions: Collection[int] | None = None,
         named: Collection[int] = (),
+        by_size: bool = False,
     ) -> Conclusion:
         moved: Counter[State] = Counter()
         by_stream: Counter[str] = Counter()
@@ -201,9 +208,10 @@ class Verdicts:
         parts: Mapping[int, int] = {}
         # A single lead is the offender itself.
         if verdict == "rejected" and len(rows) > 1:
-            # Halving takes a dozen requests for an offender; believing the server takes one, if it is right.
-            blamed = named if _is_trusted(connection, rows[0]["part"]) else ()
-            parts = _parts([row["position"] for row in rows], blamed, _unused_part(connection))
+            # Halving takes nine requests for an offender; believing the server takes one, if it is right.
+            blamed = named if is_trusted(connection, rows[0]["part"]) else ()
+            places = [row["position"] for row in rows]
+            parts = parts_of(places, blamed, unused_part(connection), of=rows[0]["part"], by_size=by_size)
         values: list[dict[str, object]] = []
         for row in rows:
             record, sent = stored(row), _sent(row)
@@ -367,39 +375,6 @@ SELECT b.*, (SELECT count(*) FROM deliveries d JOIN records r ON r.key = d.recor
 def _state_of(connection: sqlite3.Connection, batch: str) -> str | None:
     row = connection.execute("SELECT state FROM batches WHERE name = ?", (batch,)).fetchone()
     return row["state"] if row else None
-
-
-def _parts(positions: Sequence[int], named: Collection[int], first: int) -> dict[int, int]:
-    """Return the part of each position of a rejected batch: numbers from `first` on, the greatest is asked about first.
-
-    Each part is smaller than the batch, so asking comes to an end whatever the server names.
-    """
-    # A server may name positions that the batch does not have.
-    blamed = [position for position in positions if position in named]
-    if blamed:
-        alone = {position: first + 1 + place for place, position in enumerate(reversed(blamed))}
-        # Numbers from the end, because the greatest part is asked about first: the first blamed lead goes first.
-        return {position: alone.get(position, first) for position in positions}
-    return {position: first + (place * 2 < len(positions)) for place, position in enumerate(positions)}
-
-
-def _is_trusted(connection: sqlite3.Connection, part: int | None) -> bool:
-    """Return False if the lead that the server blamed before this part was created when it was sent alone.
-
-    Wrong positions would otherwise split off one lead at a time.
-    """
-    acquitted = connection.execute(
-        "SELECT 1 FROM batches WHERE part = ? + 1 AND leads = 1 AND state = 'created'", (part,)
-    ).fetchone()
-    return acquitted is None
-
-
-def _unused_part(connection: sqlite3.Connection) -> int:
-    """Return the least number above those that parts have or had."""
-    row = connection.execute(
-        "SELECT max((SELECT coalesce(max(part), 0) FROM batches), (SELECT coalesce(max(part), 0) FROM records))"
-    ).fetchone()
-    return int(row[0]) + 1
 
 
 _GIVE_WORD = """

@@ -186,7 +186,7 @@ EVENTS: dict[str, Event] = {
     ),
     "batch": Event(
         "info",
-        "A batch has its verdict.",
+        "A batch has its verdict. `pending` and `room` come at most once a second.",
         (
             "workspace",
             "batch",

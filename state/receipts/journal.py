@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
@@ -13,6 +14,7 @@ from typing import Any
 
 from state.database import LedgerFile
 from state.key_files import Hasher
+from state.receipts.group_commit import GroupCommit
 from state.receipts.lines import FORMAT, ReceiptLine, pack_leads, pack_records, pack_values
 from state.receipts.place import ReceiptsFile, ReceiptsTail, Whose
 from state.rows import Verdict
@@ -36,6 +38,8 @@ class Journal:
         self._lock = threading.Lock()
         self.places = tuple(places)
         self._whose = Whose(None, hasher.key_id)
+        self._intents = GroupCommit(self._lock, self._append_intents)
+        self._verdicts = GroupCommit(self._lock, self._append_verdicts)
 
     def refuse_replaced(self) -> None:
         """Raise LedgerError if a place is gone or another file; one `stat` for each, to be done before a claim."""
@@ -45,14 +49,19 @@ class Journal:
 
     def intent(self, batch: str) -> None:
         """Write the intent, synced before the request may start; if one place cannot take it, none keeps it."""
-        self._file.refuse_old_owner()  # it must not make receipts anew that were taken away
-        self.flush()
         with self._file.read() as connection:
+            self._file.guard(connection)  # an old owner must not make receipts anew that were taken away
+            is_due = _is_due(connection)
             line = intent_line(connection, self._hasher, batch)
+        if is_due:
+            self.flush()
+        self._intents.add(line)
+
+    def _append_intents(self, lines: Sequence[ReceiptLine]) -> None:
         with self._ends() as ends:
             # See the order in `state.owner`: between this look and the append no newcomer can have read the receipts.
             self._file.refuse_old_owner()  # under the lock that a newcomer passes before it reads the receipts
-            _append(ends, [line])
+            _append(ends, lines)
 
     def verdict(
         self, batch: str, verdict: Verdict | str, *, status: int | None = None, cause: str = "", at: int | None = None
@@ -63,26 +72,30 @@ class Journal:
         If one of the places cannot take it, the others do.
         """
         now = int(self._clock.wall() * 1000) if at is None else at
-        line = {"t": "verdict", "batch": batch, "verdict": verdict, "status": status, "cause": cause, "at": now}
-        with self._watched(), self._lock:
+        self._verdicts.add(
+            {"t": "verdict", "batch": batch, "verdict": verdict, "status": status, "cause": cause, "at": now}
+        )
+
+    def _append_verdicts(self, lines: Sequence[ReceiptLine]) -> None:
+        with self._watched():
             whose = self._owner()
             # Unlike an intent, a verdict is worth keeping in one place alone: the request has been made.
-            errors = [error for place in self.places if (error := _failure(place, line, whose))]
+            errors = [error for place in self.places if (error := _failure(place, lines, whose))]
             if errors:
                 raise errors[0]
 
     def flush(self) -> None:
         """Write what is due. Cheap if nothing is."""
-        while self._is_due() and self._flush_some():
+        while self._has_due() and self._flush_some():
             pass
 
-    def _is_due(self) -> bool:
+    def _has_due(self) -> bool:
         with self._file.read() as connection:
-            return connection.execute("SELECT 1 FROM receipts_due LIMIT 1").fetchone() is not None
+            return _is_due(connection)
 
     def _flush_some(self) -> bool:
         """Write some of what is due; return False if another process flushed first."""
-        with self._ends() as ends:
+        with self._lock, self._ends() as ends:
             with self._file.read() as connection:
                 due = connection.execute(
                     "SELECT id, kind, subject, facts FROM receipts_due ORDER BY id LIMIT ?", (FLUSHED_AT_ONCE,)
@@ -110,8 +123,8 @@ class Journal:
 
     @contextmanager
     def _ends(self) -> Iterator[Sequence[ReceiptsTail]]:
-        """Hold the ends of all files: no other process appends to any of them meanwhile."""
-        with self._watched(), self._lock, ExitStack() as stack:
+        """Hold the ends of all files, with our own lock held: no other process appends to any of them meanwhile."""
+        with self._watched(), ExitStack() as stack:
             whose = self._owner()
             yield [stack.enter_context(place.end(whose)) for place in self.places]
 
@@ -143,12 +156,16 @@ def _append(ends: Sequence[ReceiptsTail], lines: Sequence[ReceiptLine]) -> None:
         raise
 
 
-def _failure(place: ReceiptsFile, line: ReceiptLine, whose: Whose) -> LedgerError | None:
+def _failure(place: ReceiptsFile, lines: Sequence[ReceiptLine], whose: Whose) -> LedgerError | None:
     try:
-        place.append([line], whose)
+        place.append(lines, whose)
     except LedgerError as error:
         return error
     return None
+
+
+def _is_due(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM receipts_due LIMIT 1").fetchone() is not None
 
 
 def tellings(connection: sqlite3.Connection) -> int:
@@ -178,22 +195,15 @@ def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> R
     about = connection.execute(
         "SELECT workspace, claimed_at, leads, label FROM batches WHERE name = ?", (batch,)
     ).fetchone()
-    rows = [
-        *connection.execute(_LEADS, {"batch": batch}),
-        *connection.execute(_REMEMBERED_LEADS, {"batch": batch}),
-    ]
-    streams = []
-    for (stream, mapping), leads in groupby(
-        # `groupby` groups neighbours only.
-        sorted(rows, key=lambda row: (row["stream"], row["mapping"], row["position"])),
-        key=lambda row: (row["stream"], row["mapping"]),
-    ):
-        packed = pack_leads(
-            (row["position"], row["hash"] or hash_of(hasher, row["id"]), row["source_fp"], row["wire_fp"])
-            for row in leads
-        )
-        streams.append([stream, mapping, packed])
-    values = connection.execute(_VALUES, {"batch": batch})
+    leads = defaultdict(list)
+    rows = connection.execute(_LEADS, {"batch": batch}).fetchall()
+    hashes = hasher.digests("record", [id_.encode("utf-8", "surrogatepass") for *_, id_ in rows])
+    for (stream, mapping, position, source_fp, wire_fp, _), hashed in zip(rows, hashes, strict=True):
+        leads[stream, mapping].append((position, hashed, source_fp, wire_fp))
+    if len(rows) < about["leads"]:
+        for stream, mapping, *lead in connection.execute(_REMEMBERED_LEADS, {"batch": batch}):
+            leads[stream, mapping].append(tuple(lead))
+    values = connection.execute(_VALUES, {"batch": batch}).fetchall()
     return {
         "t": "intent",
         "batch": batch,
@@ -201,19 +211,19 @@ def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> R
         "at": about["claimed_at"],
         "n": about["leads"],
         "label": about["label"],
-        "streams": streams,
-        "values": pack_values((row["kind"], row["value"]) for row in values),
+        "streams": [[*of, pack_leads(sorted(group))] for of, group in sorted(leads.items())],
+        "values": pack_values(values),
     }
 
 
 _LEADS = """
-SELECT s.name AS stream, m.version AS mapping, d.position, NULL AS hash, r.id, d.source_fp, d.wire_fp
+SELECT s.name, m.version, d.position, d.source_fp, d.wire_fp, r.id
 FROM deliveries d JOIN records r ON r.key = d.record JOIN streams s ON s.id = r.stream
 JOIN mappings m ON m.id = d.mapping WHERE d.batch = :batch
 """
 
 _REMEMBERED_LEADS = """
-SELECT s.name AS stream, e.mapping, e.position, e.record AS hash, NULL AS id, e.source_fp, e.wire_fp
+SELECT s.name, e.mapping, e.position, e.record, e.source_fp, e.wire_fp
 FROM remembered e JOIN streams s ON s.id = e.stream WHERE e.batch = :batch
 """
 

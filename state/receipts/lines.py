@@ -23,6 +23,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import starmap
 from typing import Any, TypeAlias
 
 import orjson
@@ -93,7 +94,7 @@ def unpack_records(packed: str) -> Iterator[bytes]:
 
 
 def _pack(item: struct.Struct, rows: Iterable[tuple[Any, ...]]) -> str:
-    return base64.b64encode(b"".join(item.pack(*row) for row in rows)).decode("ascii")
+    return base64.b64encode(b"".join(starmap(item.pack, rows))).decode("ascii")
 
 
 def _unpack(item: struct.Struct, packed: str) -> Iterator[tuple[Any, ...]]:

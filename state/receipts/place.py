@@ -67,6 +67,9 @@ class ReceiptsFile:
         self._swapping = threading.Lock()
         """Held while another file gets the name, so that no thread takes our own replacement for a stranger's."""
         self._mark: _Mark | None = None
+        self._known: tuple[bytes, Whose | None] | None = None
+        """The last first line that was looked at and found to be that of the receipts of these: it need not be read
+        again."""
         self._failure: LedgerError | None = None
         """Kept for good: once a sync has failed, a later success says nothing about what was written before it
         (https://lwn.net/Articles/752063/)."""
@@ -152,11 +155,15 @@ class ReceiptsFile:
             mark.is_in(os.fstat(descriptor)) and os.pread(descriptor, len(mark.content), mark.at) == mark.content
         ):
             self._refuse("was replaced, truncated or overwritten while this process uses it")
-        begin = decode(os.pread(descriptor, _REMEMBERED, 0).partition(b"\n")[0] + b"\n")
+        first = os.pread(descriptor, _REMEMBERED, 0).partition(b"\n")[0]
+        if whose is not None and (first, whose) == self._known:
+            return
+        begin = decode(first + b"\n")
         if begin is None or begin["t"] != "begin":
             self._refuse("has lost its beginning")
         if whose is not None and (begin["key"] != whose.key or whose.ledger not in {None, begin["ledger"]}):
             self._refuse("belongs to another ledger now")
+        self._known = (first, whose)
 
     def _refuse(self, what: str) -> NoReturn:
         raise LedgerLost(f"the file of receipts {self.path} {what}; nothing is sent without a receipt", hint=_AGAIN)

@@ -178,6 +178,7 @@ UPDATE tallies SET records =
 
 CREATE INDEX records_pending ON records (stream, mapping, part, backfill, key) WHERE state = 'pending';
 CREATE INDEX records_aside ON records (stream, state, mapping) WHERE {ASIDE};
+CREATE INDEX records_of_part ON records (part) WHERE part IS NOT NULL;
 CREATE INDEX records_in_doubt ON records (batch) WHERE state = 'in_doubt';
 CREATE INDEX records_drifted ON records (stream) WHERE drift = 1;
 CREATE INDEX records_elsewhere ON records (stream) WHERE {ELSEWHERE};

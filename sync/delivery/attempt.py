@@ -12,8 +12,9 @@ import httpx
 from sync.delivery.wire_trace import RequestProgress, account_of
 from sync.shared.clock import Clock
 
-PIECE = 1 << 14
-"""The body is written in pieces of so many bytes, so that the account can tell how many were written."""
+PIECE = 1 << 16
+"""The body is written in pieces of so many bytes, so that the account can tell how many were written:
+a common batch is one."""
 
 
 class TooLate(Exception):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from random import Random
 
 from state.ledger import Ledger
+from state.parts import is_sent_again
 from state.rows import Claim
 from state.slots import RateLimit
 from sync.config.schema import Workspace
@@ -102,7 +103,8 @@ class Backoff:
                 # the rest is not prolonged by it, but the server's own wish is obeyed
                 self._rest_until = max(self._rest_until, now + (outcome.retry_after or 0.0))
             else:
-                self._pace = after(self._pace, outcome, leads=len(claim.deliveries), random=self._random)
+                leads, again = len(claim.deliveries), is_sent_again(claim.part)
+                self._pace = after(self._pace, outcome, leads=leads, sent_again=again, random=self._random)
                 self._rest_until = now + self._pace.wait if self._pace.wait else 0.0
                 self._rests_since = now
         return outcome

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
+from urllib.request import getproxies_environment
 
 import httpx
 
 from sync import __version__
 from sync.config.value_types import is_loopback
 from sync.delivery.attempt import Attempt, TooLate
+from sync.delivery.kept_threads import KeptThreads
 from sync.delivery.outcome import FAILURES, ApiResponse, Outcome, of_failure, retry_after_seconds, server_time
+from sync.delivery.own_connection import OwnConnections
 from sync.delivery.proxies import proxy_of
 from sync.delivery.wire_trace import AnswerTooLong, how
 from sync.shared.clock import Clock
@@ -22,7 +27,6 @@ from sync.shared.secrets import Secret
 
 PATH = "/api/v1/leads"
 ANSWER_LIMIT = 1 << 20
-_WITHOUT_PROXY: dict[str, httpx.BaseTransport | None] = {"http://": None, "https://": None, "all://": None}
 
 
 class LeadsClient:
@@ -36,26 +40,24 @@ class LeadsClient:
     def __init__(self, base_url: str, api_key: Secret, *, timeout: float, clock: Clock) -> None:
         """Prepare requests with this key. Raises ConfigError if the environment names unusable certificates or
         proxies."""
-        self._url = base_url.rstrip("/") + PATH
+        self._url = httpx.URL(base_url.rstrip("/") + PATH)
         self._timeout = timeout
         self._clock = clock
+        self._threads = KeptThreads("post")
+        self._headers = httpx.Headers(
+            {
+                "Host": self._url.netloc.decode("ascii"),
+                "X-API-Key": api_key.reveal(),
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",  # an answer is short, and nothing of it is to be unreadable
+                "User-Agent": f"closingdealz-sync/{__version__}",
+                # one connection a request, see the class: a kept one may break just as we write
+                "Connection": "close",
+            }
+        )
         try:
-            self._client = httpx.Client(
-                headers={
-                    "X-API-Key": api_key.reveal(),
-                    "Content-Type": "application/json",
-                    "Accept": "application/json",
-                    "Accept-Encoding": "identity",  # an answer is short, and nothing of it is to be unreadable
-                    "User-Agent": f"closingdealz-sync/{__version__}",
-                    # one connection a request, see the class: a kept one may break just as we write
-                    "Connection": "close",
-                },
-                # a redirected POST would be a second request without a slot, perhaps to another host
-                follow_redirects=False,
-                # a proxy of the environment cannot reach this machine's own loopback
-                mounts=_WITHOUT_PROXY if is_loopback(httpx.URL(base_url).host) else None,
-                limits=httpx.Limits(max_keepalive_connections=0),
-            )
+            self._way, self._exchange = _way_to(self._url)
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
             what = f"certificates or proxies that cannot be used ({type(error).__name__})"
             hint = "look at SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY and ALL_PROXY"
@@ -82,7 +84,7 @@ class LeadsClient:
         attempt = Attempt(self._clock, size=len(body), deadline=ends if deadline is None else min(ends, deadline))
         result: Future[ApiResponse | Outcome] = Future()
         # a thread of its own, because neither the resolver nor a connect can be interrupted
-        threading.Thread(target=self._carry, args=(body, attempt, result), name="post", daemon=True).start()
+        self._threads.start(functools.partial(self._carry, body, attempt, result))
         try:
             return result.result(max(attempt.left, 0.001))
         except TimeoutError:
@@ -113,13 +115,15 @@ class LeadsClient:
             return replace(outcome, account=attempt.account(end))
 
     def _answer(self, body: bytes, attempt: Attempt) -> ApiResponse:
-        with self._client.stream(
+        request = httpx.Request(
             "POST",
             self._url,
-            content=attempt.pieces(body),
-            headers={"Content-Length": str(len(body))},
+            headers=self._headers,
+            stream=_Pieces(attempt, body),
             extensions={"timeout": attempt, "trace": attempt.trace},
-        ) as response:
+        )
+        request.headers["Content-Length"] = str(len(body))
+        with contextlib.closing(self._exchange(request)) as response:
             attempt.answered(response)
             read = bytearray()
             for chunk in response.iter_bytes():
@@ -127,16 +131,25 @@ class LeadsClient:
                 # a body without end would otherwise fill the memory
                 if len(read) > ANSWER_LIMIT:
                     raise AnswerTooLong("the answer is too long")
-        # a date in Retry-After is compared with the server's clock: ours may be wrong by hours
-        ours = datetime.fromtimestamp(self._clock.wall(), UTC)
-        now = server_time(response.headers.get("Date"), ours)
-        retry_after = retry_after_seconds(response.headers.get("Retry-After"), now)
         return ApiResponse(
-            response.status_code, bytes(read), retry_after, attempt.account(), attempt.progress.is_written
+            response.status_code,
+            bytes(read),
+            self._retry_after(response.headers),
+            attempt.account(),
+            attempt.progress.is_written,
         )
 
+    def _retry_after(self, headers: httpx.Headers) -> float | None:
+        said = headers.get("Retry-After")
+        if said is None:
+            return None
+        # a date in Retry-After is compared with the server's clock: ours may be wrong by hours
+        ours = datetime.fromtimestamp(self._clock.wall(), UTC)
+        return retry_after_seconds(said, server_time(headers.get("Date"), ours))
+
     def close(self) -> None:
-        self._client.close()
+        self._threads.close()
+        self._way.close()
 
     def __enter__(self) -> LeadsClient:
         return self
@@ -150,3 +163,32 @@ class LeadsClient:
 def _too_late(attempt: Attempt) -> Outcome:
     end = "the time-out was over"
     return Outcome("refused", f"no connection: {end}", account=attempt.account(end))
+
+
+Exchange = Callable[[httpx.Request], httpx.Response]
+
+
+def _way_to(url: httpx.URL) -> tuple[OwnConnections | httpx.Client, Exchange]:
+    """Return what carries requests to this address, to be closed at the end, and its call for one request.
+
+    Raises OSError, ValueError, ImportError or httpx.InvalidURL for certificates or proxies that cannot be used.
+    """
+    # a proxy of the environment cannot reach this machine's own loopback
+    if is_loopback(url.host) or not getproxies_environment():
+        own = OwnConnections(url)
+        return own, own.handle_request
+    # which proxy is for which address, and how to speak to it, is httpx's to know
+    client = httpx.Client(follow_redirects=False, limits=httpx.Limits(max_keepalive_connections=0))
+    # a redirected POST would be a second request without a slot, perhaps to another host
+    return client, functools.partial(client.send, stream=True, follow_redirects=False)
+
+
+class _Pieces(httpx.SyncByteStream):
+    """A request's body, in pieces that the attempt counts."""
+
+    def __init__(self, attempt: Attempt, body: bytes) -> None:
+        self._attempt = attempt
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._attempt.pieces(self._body)

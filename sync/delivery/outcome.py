@@ -62,8 +62,9 @@ class Outcome:
     """A verdict with what people need to know about it.
 
     `message` is the server's own text and goes to the ledger only; `account` tells in fixed words and figures what
-    happened on the wire. `named` are the places in the batch, from 0, of the leads that a rejection blames; `members`
-    the names of response members that the vendor does not document.
+    happened on the wire. `named` are the places in the batch, from 0, of the leads that a rejection blames; with
+    `by_size` it blames the batch's size, no lead. `members` are the names of response members that the vendor does not
+    document.
     """
 
     verdict: Verdict
@@ -74,6 +75,7 @@ class Outcome:
     pause: PauseKind | None = None
     account: str = field(default="", compare=False)
     named: tuple[int, ...] = ()
+    by_size: bool = False
     members: tuple[str, ...] = ()
 
 
@@ -187,14 +189,15 @@ def _of_bad_request(rejected: Outcome, *, is_own: bool, on_rejected: Literal["bi
     if _PLAN_IS_FULL.search(words):
         return replace(rejected, verdict="paused", cause="the plan's limit of leads is reached", pause="plan")
     if _TOO_MANY.search(words):
-        return replace(rejected, cause="too many leads in one batch")
+        return replace(rejected, cause="too many leads in one batch", by_size=True)
     if not is_own and rejected.status != 413:
         # a proxy's page, which says nothing of a lead; a body that is too large for it, though, may be halved
         cause = f"a {rejected.status} that is not the API's own"
         return replace(rejected, verdict="paused", cause=cause, pause="address")
     if on_rejected == "hold":
         return replace(rejected, verdict="in_doubt", cause=f"the server rejected the batch ({rejected.status})")
-    return replace(rejected, cause=f"the server rejected the batch ({rejected.status})")
+    cause = f"the server rejected the batch ({rejected.status})"
+    return replace(rejected, cause=cause, by_size=rejected.status == 413)
 
 
 def of_failure(error: Exception, *, began_writing: bool, timed_out: bool = False) -> Outcome:

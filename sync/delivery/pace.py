@@ -8,8 +8,9 @@ If the plan has room for fewer leads than a batch holds, the next batch holds ha
 fit: then the workspace rests, and one lead at a time tries if there is room again. Its success, like three successes of
 smaller batches, brings larger ones.
 
-Five rejected single leads in a row trip the breaker: then it is not the leads that are wrong. While it is open one lead
-at a time is tried, and one that is rejected goes back to where it was: so at most five are quarantined because of it.
+Five rejected single leads in a row trip the breaker: then it is not the leads that are wrong. Leads that were rejected
+before, and are so again, do not count. While it is open one lead at a time is tried, and one that is rejected goes back
+to where it was: so at most five are quarantined because of it.
 """
 
 from __future__ import annotations
@@ -105,15 +106,16 @@ def reinterpreted(pace: Pace, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def after(pace: Pace, outcome: Outcome, *, leads: int, random: Random) -> Pace:
-    """Return the pace after one verdict on a batch of `leads`."""
+def after(pace: Pace, outcome: Outcome, *, leads: int, random: Random, sent_again: bool = False) -> Pace:
+    """Return the pace after one verdict on a batch of `leads`; `sent_again`: each was rejected before."""
     match outcome.verdict:
         # one success proves that key, plan and address are right
         case "created":
             return _grown(pace)
         case "rejected":
             # only a lead that was rejected alone counts: of a batch nobody knows yet which lead it was
-            singles = pace.singles + 1 if leads == 1 else pace.singles
+            # and not one that is rejected again: that says nothing new of the server
+            singles = pace.singles + 1 if leads == 1 and not sent_again else pace.singles
             if singles >= SINGLES_TO_TRIP:
                 return _rest(replace(pace, singles=singles), "breaker", outcome, (60, 3600), random)
             return replace(_going_on(pace), singles=singles, halving=True)

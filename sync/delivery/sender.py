@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -23,6 +25,8 @@ from sync.shared.secrets import Secret
 
 BUSY_RETRIES = 10
 """Times that a known verdict is written to a ledger that another process keeps busy."""
+COUNT_SECONDS = 1.0
+"""Seconds between two batches whose lines in the log tell what waits and how many requests may follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,8 @@ class Sender:
         self._ledger = ledger
         self._to = destination
         self._judge = judge
+        self._lock = threading.Lock()
+        self._counted_at = -math.inf
         self.take_from(destination)
         self._client = client(destination.options, destination.api_key, ledger.clock)
 
@@ -116,7 +122,11 @@ class Sender:
         self._client.close()
 
     def _body(self, claim: Claim) -> bytes:
-        return b"[" + b",".join(self._labelled(delivery, claim.label) for delivery in claim.deliveries) + b"]"
+        if claim.label or self._resend_labels:
+            leads = [self._labelled(delivery, claim.label) for delivery in claim.deliveries]
+        else:
+            leads = [delivery.payload for delivery in claim.deliveries]
+        return b"[" + b",".join(leads) + b"]"
 
     def _labelled(self, delivery: Delivery, label_of_batch: str | None) -> bytes:
         labels = []
@@ -172,6 +182,7 @@ class Sender:
             account=outcome.account if outcome.verdict != "created" else None,
             on_unknown=self._to.options.on_unknown,
             named=outcome.named,
+            by_size=outcome.by_size,
         )
         # no row moved: the batch was settled by someone else meanwhile
         return conclusion if conclusion.moved else self._conclude_late(claim, outcome)
@@ -188,6 +199,19 @@ class Sender:
             state=late.state,
         )
         return late.conclusion
+
+    def _counts(self) -> dict[str, object]:
+        """Return how many leads wait and how many requests may follow; nothing within a second of the last answer.
+
+        Both are counted in the ledger: after each batch of a first sync that would cost more than its request.
+        """
+        now = self._ledger.clock.boot()
+        with self._lock:
+            if now - self._counted_at < COUNT_SECONDS:
+                return {}
+            self._counted_at = now
+        room = self._ledger.slots.room(self._to.rule)
+        return {"pending": self._ledger.outbox.pending(self._to.name), "room": max(0, room.allowed - room.used)}
 
     def say(self, claim: Claim, sent: SentBatch) -> None:
         """Log the batch, and a lead that was rejected alone."""
@@ -206,15 +230,7 @@ class Sender:
             settle_with = f"closingdealz-sync doubt show {claim.batch}"
             emit("batch_in_doubt", **common, account=outcome.account, settle_with=settle_with)
             return
-        room = self._ledger.slots.room(self._to.rule)
-        emit(
-            "batch",
-            **common,
-            verdict=outcome.verdict,
-            bytes=sent.size,
-            pending=self._ledger.outbox.pending(self._to.name),
-            room=max(0, room.allowed - room.used),
-        )
+        emit("batch", **common, verdict=outcome.verdict, bytes=sent.size, **self._counts())
         if outcome.verdict == "rejected" and len(claim.deliveries) == 1:
             delivery = claim.deliveries[0]
             emit(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import h11
+import httpcore
 import httpx
 
 
@@ -85,6 +86,7 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (AnswerTooLong, "the answer is too long"),
     (httpx.DecodingError, "the answer could not be unpacked"),
     (httpx.RemoteProtocolError, "the connection was closed"),
+    (httpcore.RemoteProtocolError, "the connection was closed"),
     (httpx.ProxyError, "the proxy will not connect"),
 )
 

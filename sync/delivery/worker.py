@@ -10,6 +10,7 @@ nothing is in doubt.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable
 from random import Random
@@ -19,6 +20,7 @@ from state.rows import Claim, NoRoom, NothingToSend
 from state.slots import RateLimit
 from sync.delivery.backoff import Backoff
 from sync.delivery.budget import Budget
+from sync.delivery.kept_threads import KeptThreads
 from sync.delivery.pace import Pace
 from sync.delivery.sender import ClientFactory, Destination, Sender, open_client
 from sync.engine.tally import Tally
@@ -63,6 +65,7 @@ class DeliveryWorker:
         self._budget = budget or Budget()
         self._health = Backoff(ledger, destination, random=random or Random())  # noqa: S311 - jitter, no secret
         self._sender = Sender(ledger, destination, judge=self._health, client=client)
+        self._threads = KeptThreads(f"send-{destination.name}")
         self._thread = threading.Thread(target=self._run, name=f"deliver-{destination.name}", daemon=True)
         self._begun = False
         self.since = self.progressed_at = ledger.clock.boot()
@@ -194,6 +197,7 @@ class DeliveryWorker:
                 self._changed.notify_all()
                 # the ledger may be closed after this thread: the sending threads write verdicts into it
                 self._changed.wait_for(lambda: self._in_flight == 0)
+            self._threads.close()
             self._sender.close()
 
     def _step(self) -> bool:
@@ -286,7 +290,7 @@ class DeliveryWorker:
             # for the watchdog: when the oldest request in flight began
             self._sending[claim.batch] = self._now()
         try:
-            threading.Thread(target=self._send, args=(claim,), name=f"send-{self._to.name}", daemon=True).start()
+            self._threads.start(functools.partial(self._send, claim))
         except BaseException:  # no thread to be had: the end must not wait for a request that never began
             self._no_more_in_flight(claim)
             raise

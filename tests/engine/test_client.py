@@ -591,3 +591,35 @@ def test_a_tunnel_through_a_proxy_keeps_the_same_promises(certificate: Path, mon
             assert verdict(client.post(BODY)) == "created"
             assert verdict(client.post(BODY)) == "in_doubt"
         assert [request.line.split()[0] for request in proxy.requests] == ["CONNECT", "POST"] * 2
+
+
+def test_certificates_are_read_once_for_all_requests(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer than a request."""
+    authority = certificate / "read_once.pem"
+    shutil.copy(certificate / "cert.pem", authority)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    with Server(answers(answer()), context_of(certificate)) as server, client_of(server.url) as client:
+        authority.unlink()
+        assert [verdict(client.post(BODY)) for _ in range(3)] == ["created"] * 3
+        assert server.connections == 3
+
+
+def test_a_proxy_that_is_not_for_this_address_is_left_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{refused_port()}")
+    monkeypatch.setenv("no_proxy", "crm.invalid")
+    with client_of("https://crm.invalid") as client:
+        assert_refused(client.post(BODY), "its name cannot be resolved")
+
+
+def test_one_request_after_the_other_is_carried_by_a_thread_that_is_kept() -> None:
+    def carriers() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name == "post"}
+
+    before, seen = carriers(), set[threading.Thread]()
+    with Server(answers(answer())) as server, client_of(server.url) as client:
+        for _ in range(5):
+            assert verdict(client.post(BODY)) == "created"
+            wait_until(lambda: client._threads.idle == 1)
+            seen |= carriers() - before
+    assert len(seen) == 1
+    wait_until(lambda: not any(thread.is_alive() for thread in seen))

@@ -159,6 +159,15 @@ def test_five_rejected_singles_in_a_row_trip_the_breaker() -> None:
     assert run(CREATED, pace=pace) == Pace()
 
 
+def test_leads_that_are_rejected_again_do_not_trip_the_breaker() -> None:
+    """They were refused before: it says nothing new of the server."""
+    pace = run(*[REJECTED] * (SINGLES_TO_TRIP - 1), leads=1)
+    for _ in range(20):
+        pace = after(pace, REJECTED, leads=1, sent_again=True, random=Whole())
+    assert (pace.singles, pace.is_tripped, pace.rest) == (SINGLES_TO_TRIP - 1, False, "")
+    assert after(pace, REJECTED, leads=1, random=Whole()).is_tripped
+
+
 def test_bisecting_is_no_failure_and_only_a_success_ends_a_row_of_singles() -> None:
     bisecting = run(*[REJECTED] * 20, leads=50)
     assert (bisecting, bisecting.one_at_a_time) == (Pace(halving=True), True)

@@ -53,7 +53,7 @@ def test_on_unknown_resend_sends_again(world_with: Callable[..., World]) -> None
 
 
 def test_one_bad_lead_is_found_and_the_others_go_through(world_with: Callable[..., World]) -> None:
-    """Halving finds it with at most 16 requests more, and the server's own words stand beside it."""
+    """Halving finds it in at most 10 requests, and the server's own words stand beside it."""
     world = world_with(faults={'refuse:Company 1037"': 1.0})
     world.source.add(range(1000, 1100))
     world.write()
@@ -62,7 +62,7 @@ def test_one_bad_lead_is_found_and_the_others_go_through(world_with: Callable[..
     assert max(world.names().values()) == 1
     (reason,) = world.reasons()["1037"]
     assert reason["message"]
-    assert world.requests() <= 1 + 16
+    assert world.requests() <= 10
 
 
 def test_on_rejected_hold_leaves_the_batch_in_doubt(world_with: Callable[..., World]) -> None:

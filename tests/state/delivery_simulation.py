@@ -85,6 +85,7 @@ class Delivery:
             status=outcome.status,
             message=outcome.message,
             named=outcome.named,
+            by_size=outcome.by_size,
         )
         self.health.concluded(claim, outcome, ANSWERS_IN)
 

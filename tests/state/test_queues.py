@@ -14,6 +14,7 @@ import pytest
 
 from state.diagram import LEAD_EXISTS, STATES, State
 from state.ledger import Ledger
+from state.parts import SENT_AGAIN
 from state.queues import ROWS_AT_ONCE, Leads, Moves, Queue, Selection
 from state.rows import NothingToSend, OnChange, Reading, StreamRow
 from sync.polling.judge import Rules, judge
@@ -319,7 +320,8 @@ def test_each_word_on_each_record(ledger: Ledger, move: str) -> None:
         if (now["state"], now["again"], now["drift"]) != (was["state"], was["again"], was["drift"]):
             changed["again" if now["again"] == "send" else now["state"]] += 1
         if now["state"] == "pending" != was["state"]:
-            assert (now["poll"], now["queued"], now["part"], now["reason"]) == (None, None, None, None)
+            part = SENT_AGAIN if move == "retry" else None
+            assert (now["poll"], now["queued"], now["part"], now["reason"]) == (None, None, part, None)
         if now["state"] == "forgotten" != was["state"]:
             assert now["payload"] is now["source"] is now["reason"] is None
     at_rest_again = {state for state in moves if state in {"delivered", "known"}}

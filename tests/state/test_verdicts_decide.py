@@ -86,11 +86,11 @@ def test_what_was_sent_before_tells_a_change_where_the_leads_own_version_cannot_
 @pytest.mark.parametrize(
     ("named", "parts"),
     [
-        ((), [{"a", "b", "c"}, {"d", "e"}]),  # halves, the larger first
+        ((), [{"a", "b", "c"}, {"d"}, {"e"}]),  # halves, the larger first; the other is not asked about whole
         ((3,), [{"d"}, {"a", "b", "c", "e"}]),
         ((4, 0), [{"a"}, {"e"}, {"b", "c", "d"}]),
         ((0, 1, 2, 3, 4), [{"a"}, {"b"}, {"c"}, {"d"}, {"e"}]),
-        ((5, -1), [{"a", "b", "c"}, {"d", "e"}]),  # places of no lead
+        ((5, -1), [{"a", "b", "c"}, {"d"}, {"e"}]),  # places of no lead
     ],
 )
 def test_parts_of_a_rejected_batch_are_asked_one_after_the_other(

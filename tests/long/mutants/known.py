@@ -119,9 +119,9 @@ KNOWN: tuple[Known, ...] = (
         "a person's word puts nothing in quarantine",
     ),
     Known(
-        "state/verdicts.py",
-        "return int(row[0]) + 1",
-        "return int(row[0]) + 2",
+        "state/parts.py",
+        "return max(int(connection.execute(sql).fetchone()[0] or 0) for sql in _GREATEST) + 1",
+        "return max(int(connection.execute(sql).fetchone()[0] or 0) for sql in _GREATEST) + 2",
         "the numbers of parts need only lie above those before",
     ),
     Known(
@@ -132,8 +132,8 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "state/verdicts.py",
-        'blamed = named if _is_trusted(connection, rows[0]["part"]) else ()',
-        'blamed = named if _is_trusted(connection, rows[1]["part"]) else ()',
+        'blamed = named if is_trusted(connection, rows[0]["part"]) else ()',
+        'blamed = named if is_trusted(connection, rows[1]["part"]) else ()',
         "a part is claimed alone: all leads of a batch are of the same one",
     ),
 )

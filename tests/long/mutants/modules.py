@@ -16,6 +16,12 @@ MODULES: dict[str, tuple[str, ...]] = {
     "sync/polling/judge.py": ("tests/engine/test_judge.py", "tests/engine/test_readings.py"),
     "sync/polling/sweep.py": ("tests/engine/test_sweep.py",),
     "sync/polling/guard.py": ("tests/engine/test_guard.py", "tests/engine/test_guard_polls.py"),
+    "state/parts.py": (
+        "tests/state/test_bisecting.py",
+        "tests/state/test_verdicts_decide.py",
+        "-k",
+        "not whatever_is_refused",
+    ),
     "state/slots.py": ("tests/state/test_slots.py",),
     "state/verdicts.py": (
         "tests/state/test_verdicts_decide.py",
