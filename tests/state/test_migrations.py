@@ -17,12 +17,23 @@ from state.database import SCHEMA_VERSION
 from state.key_files import key_path
 from state.ledger import Ledger
 from state.lock import LedgerLock
-from state.schema import alike, contacts, initial, labels, orphans, queues
+from state.schema import alike, contacts, initial, labels, orphans, payloads, queues
 from state.schema.ddl import statements
 from state.streams import ADDRESS, refuse_before
 from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted
 from tests.old_ledgers import names, to_first_schema, to_schema
-from tests.state.ledger_tools import FakeClock, claim, commit, declare, pending, reading, register, row, rows
+from tests.state.ledger_tools import (
+    FakeClock,
+    check_the_books,
+    claim,
+    commit,
+    declare,
+    pending,
+    reading,
+    register,
+    row,
+    rows,
+)
 
 
 def ledger_of_the_first_schema(path: Path) -> None:
@@ -184,6 +195,37 @@ def test_what_waits_is_matched_anew_once_contacts_count(tmp_path: Path, matched:
         assert rows(ledger, "PRAGMA foreign_key_check") == []
 
 
+def test_values_move_out_of_the_rows_and_nothing_of_them_is_lost(tmp_path: Path) -> None:
+    """Of a record in each of the states that keep something, and of batches that held the same or an older version."""
+    path = tmp_path / "ledger.db"
+    with Ledger(path, own=True, clock=FakeClock()) as ledger:
+        stream = register(ledger)
+        pending(ledger, stream, "sent", "doubtful", "refused", "bad")
+        for verdict in ("created", "in_doubt", "rejected", "refused"):
+            one = claim(ledger, 1)
+            ledger.verdicts.conclude(one.batch, verdict, slot=one.slot)  # type: ignore[arg-type] # four verdicts
+        newer = [reading(each, "b", mapping=stream.mapping) for each in ("doubtful", "sent")]
+        commit(ledger, stream, [*newer, reading("unfit", fit="unfit", mapping=stream.mapping)])
+        held = rows(ledger)
+        batches = {each["name"]: ledger.verdicts.deliveries_of(each["name"]) for each in rows(ledger, _BATCHES)}
+        counts = ledger.records.counts()
+    assert sum(each["payload"] is not None for each in held) == 4
+    to_schema(path, "0006_contacts")
+    with Ledger(path, own=True, clock=FakeClock()) as ledger:
+        assert rows(ledger) == held
+        assert {name: ledger.verdicts.deliveries_of(name) for name in batches} == batches
+        assert ledger.records.counts() == counts
+        check_the_books(ledger)
+        assert rows(ledger, "PRAGMA foreign_key_check") == []
+        commit(ledger, register(ledger), [reading("after", mapping=stream.mapping)])
+        claimed = {each.id: each.payload for each in claim(ledger).deliveries}
+    waiting = {each["id"]: each["payload"] for each in held if each["state"] == "pending"}
+    assert claimed == {**waiting, "after": b'{"name":"after a"}'}
+
+
+_BATCHES = "SELECT name FROM batches"
+
+
 @pytest.mark.parametrize(
     ("script", "digest"),
     [
@@ -193,6 +235,7 @@ def test_what_waits_is_matched_anew_once_contacts_count(tmp_path: Path, matched:
         (alike.CHANGES, "46e06d7cbad4f256"),
         (orphans.CHANGES, "cc7e61419b6c64a2"),
         (contacts.CHANGES, "b46d1a002466d5ba"),
+        (payloads.CHANGES, "7fc2659be2558d13"),
     ],
 )
 def test_earlier_schemas_stay_as_they_were(script: str, digest: str) -> None:
