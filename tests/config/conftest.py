@@ -40,6 +40,9 @@ from = "people"
 name = "first"
 """
 
+Load = Callable[..., Config]
+Problems = Callable[[str | bytes], list[str]]
+
 
 class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -86,7 +89,7 @@ def good() -> str:
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Callable[..., Config]:
+def load(tmp_path: Path) -> Load:
     def load(text: str | bytes, env: dict[str, str] | None = None) -> Config:
         path = tmp_path / "config.toml"
         path.write_bytes(text.encode() if isinstance(text, str) else text)
@@ -99,7 +102,7 @@ def load(tmp_path: Path) -> Callable[..., Config]:
 
 
 @pytest.fixture
-def problems(load: Callable[..., Config]) -> Callable[[str | bytes], list[str]]:
+def problems(load: Load) -> Problems:
     """All problems of a file, as the operator reads them."""
 
     def problems(text: str | bytes) -> list[str]:

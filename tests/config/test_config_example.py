@@ -91,7 +91,7 @@ TABLES_OF_THEIR_OWN = {
 }
 
 
-def test_every_option_is_written_down():
+def test_every_option_is_written_down() -> None:
     lines = written()
     missing = {
         (table, key)
@@ -104,14 +104,14 @@ def test_every_option_is_written_down():
     assert {key for _, key in lines["workspace.wire"]} == {"emails", "phones", "socials", "addresses"}
 
 
-def test_nothing_else_is_written_down():
+def test_nothing_else_is_written_down() -> None:
     """A commented line with a key that nothing knows would be found by uncommenting, too; this says where it is."""
     known = wanted() | {"workspace.wire": {"emails", "phones", "socials", "addresses"}}
     lines = written()
     assert not {key for table, keys in lines.items() for _, key in keys if key not in known[table]}
 
 
-def test_no_connector_takes_a_key_of_the_common_schema():
+def test_no_connector_takes_a_key_of_the_common_schema() -> None:
     for name in CONNECTORS:
         kind = connector_type(name)
         assert not keys_of(Source).keys() & keys_of(kind.source_options).keys()
@@ -143,7 +143,7 @@ EXAMPLES = {
 @pytest.mark.parametrize(
     ("table", "number", "key"), COMMENTED, ids=[f"{number + 1}-{key}" for _, number, key in COMMENTED]
 )
-def test_each_commented_line_works_in_its_place(table, number, key, tmp_path):
+def test_each_commented_line_works_in_its_place(table: str, number: int, key: str, tmp_path: Path) -> None:
     lines = list(LINES)
     lines[number] = lines[number].removeprefix("# ")
     for other, other_key in written()[table]:
@@ -160,7 +160,7 @@ def test_each_commented_line_works_in_its_place(table, number, key, tmp_path):
     assert (loaded == example) == is_default
 
 
-def test_the_example_works_as_it_stands():
+def test_the_example_works_as_it_stands() -> None:
     config = load_config(ROOT / "config.example.toml")
     assert warnings_of(config) == ()
     assert list(compile_all(config)) == ["erp.companies"]
@@ -169,7 +169,7 @@ def test_the_example_works_as_it_stands():
 @pytest.mark.parametrize(
     ("database", "connector"), [*((name, "sql") for name in DATABASES), *(("sqlite", name) for name in STARTERS)]
 )
-def test_what_init_writes_loads(database, connector, tmp_path):
+def test_what_init_writes_loads(database: str, connector: str, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(starter(database, connector), encoding="utf-8")
     path.chmod(0o600)
@@ -184,7 +184,7 @@ FILES = [ROOT / "systemd/config.toml", ROOT / "config.example.toml", *ROOT.glob(
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_shipped_file_sends_what_is_there(path):
+def test_no_shipped_file_sends_what_is_there(path: Path) -> None:
     """What exists is taken as known, unless somebody says otherwise: it cannot be taken back."""
     text = path.read_text(encoding="utf-8")
     starts = re.findall(r"^start = (\S+)", text, re.MULTILINE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
 from threading import Event
 
 import apscheduler.schedulers.base
@@ -149,7 +150,7 @@ def test_a_machine_that_slept_polls_when_it_wakes(schedule: Schedule, clock: Mac
 
 
 def test_a_turn_that_does_not_begin_starves_the_watchdog(
-    schedule: Schedule, clock: MachineClock, tmp_path, monkeypatch: pytest.MonkeyPatch
+    schedule: Schedule, clock: MachineClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     schedule.every("hub.companies", 60.0, Turns(), at_once=False)
     schedule.start()

@@ -9,6 +9,7 @@ import subprocess
 import tomllib
 from collections import Counter
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_each_kind_of_value_is_read_back() -> None:
     }
 
 
-def test_the_program_reads_a_whole_configuration(tmp_path) -> None:
+def test_the_program_reads_a_whole_configuration(tmp_path: Path) -> None:
     text = (
         workspace_tables("http://127.0.0.1:9", {"batch_size": 3}, 'linger = "0s"', ledger="here.db")
         + source_table("erp", "sql", {"url": sqlite_url(tmp_path / "what? 100%.db")})
@@ -68,7 +69,7 @@ def test_the_oracle_names_each_difference() -> None:
     assert (found.in_doubt, found.landed) == (["open", "landed"], ["landed"])
 
 
-def test_a_ledger_that_is_not_made_yet_has_no_rows(tmp_path) -> None:
+def test_a_ledger_that_is_not_made_yet_has_no_rows(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     assert query(path, "select * from records") == []
     with closing(sqlite3.connect(path)) as database:
@@ -78,7 +79,7 @@ def test_a_ledger_that_is_not_made_yet_has_no_rows(tmp_path) -> None:
         query(path, "select nonsense from streams")
 
 
-def test_a_fork_ends_with_the_code_of_its_work(capfd) -> None:
+def test_a_fork_ends_with_the_code_of_its_work(capfd: pytest.CaptureFixture[str]) -> None:
     assert run_forked(lambda: 3) == 3
     assert run_forked(lambda: 1 // 0) == FAULT
     assert "ZeroDivisionError" in capfd.readouterr().err
