@@ -36,7 +36,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Probe:
 
     def add(function: Callable[..., object]) -> None:
         module = ModuleType("probe_command")
-        module.probe = click.command("probe")(function)
+        vars(module)["probe"] = click.command("probe")(function)
         monkeypatch.setitem(sys.modules, "probe_command", module)
         monkeypatch.setitem(COMMANDS, "probe", ("probe_command:probe", "For this test."))
 
@@ -171,6 +171,8 @@ class TestErrors:
         )
         pipe = subprocess.PIPE
         with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
+            assert child.stdout is not None
+            assert child.stderr is not None
             assert child.stdout.readline() == "ready\n"
             child.send_signal(signal.SIGINT)
             assert child.wait(PATIENCE) == 130

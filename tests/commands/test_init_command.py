@@ -8,7 +8,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sync.cli import main
-from sync.commands import init as module
 from sync.commands.init import write_new
 from sync.config.starter import DATABASES, starter
 
@@ -77,7 +76,7 @@ def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mo
     def refuse(source: str, target: str) -> None:
         raise OSError(errno.EPERM, "no links here")
 
-    monkeypatch.setattr(module.os, "link", refuse)
+    monkeypatch.setattr("sync.commands.init.os.link", refuse)
     write_new(tmp_path / "a", b"x")
     with pytest.raises(FileExistsError):
         write_new(tmp_path / "a", b"y")

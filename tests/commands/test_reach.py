@@ -12,7 +12,7 @@ import pytest
 
 from sync.commands.reach import reach
 
-Server = tuple[str, list[bytes]]
+Server = tuple[str, threading.Thread, list[bytes]]
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ class TestCertificates:
         return folder
 
     @pytest.fixture
-    def server(self, listener: socket.socket, certificate: Path) -> Iterator[Server]:
+    def server(self, listener: socket.socket, certificate: Path) -> Server:
         """The address of a TLS server, and what it read until the connection ended."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate / "certificate", certificate / "key")

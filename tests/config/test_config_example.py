@@ -52,11 +52,12 @@ def wanted() -> dict[str, set[str]]:
     tables: dict[str, set[str]] = {}
     for name in ("sql",):  # the others have examples of their own
         kind = connector_type(name)
-        for table, models in {
+        of_tables: dict[str, tuple[type[BaseModel], ...]] = {
             "source": (Source, kind.source_options),
             "stream": (Stream, kind.stream_options),
             "child": (kind.child_options,),
-        }.items():
+        }
+        for table, models in of_tables.items():
             tables.setdefault(table, set()).update(*(keys_of(model) for model in models))
     top = keys_of(Config)
     tables["workspace"] = set(keys_of(_model(_value(top["workspaces"]))))

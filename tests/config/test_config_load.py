@@ -13,7 +13,7 @@ from sync.config.mappings import compile_all
 from sync.config.schema import Config, Stream
 from sync.engine.stream_specs import open_source, stream_specs
 from sync.shared.errors import ConfigError
-from tests.config.conftest import Load
+from tests.config.conftest import Load, ShelfChild, ShelfSource, ShelfStream
 
 KEY = 'api_key = { env = "KEY" }'
 
@@ -24,8 +24,10 @@ def test_a_good_file_has_its_values_and_defaults(good: str, load: Load, tmp_path
     assert config.path == tmp_path / "config.toml"
     assert config.workspaces["main"].base_url == "https://app.closingdealz.io"
     assert config.sources["erp"].every == timedelta(minutes=5)
-    assert config.sources["erp"].options.url.env == "ERP"
-    assert (stream.options.table, stream.children["people"].table) == ("companies", "people")
+    options = config.sources["erp"].options
+    assert isinstance(options, ShelfSource)
+    assert options.url.env == "ERP"
+    assert (stream.options, stream.children) == (ShelfStream(table="companies"), {"people": ShelfChild(table="people")})
     assert stream.lead.contacts[0].from_ == "people"
     assert config.workspace_of(stream) == "main"
     assert warnings_of(config) == ()
@@ -82,7 +84,9 @@ def test_a_secret_file_is_relative_to_the_configuration(good: str, load: Load, t
     (tmp_path / "key.txt").write_text(" s3cr3t\n")
     config = load(good.replace(KEY, 'api_key = { file = "key.txt" }').replace('{ env = "ERP" }', '{ file = "/abs" }'))
     assert config.workspaces["main"].api_key.read().reveal() == "s3cr3t"
-    assert config.sources["erp"].options.url.file == "/abs"
+    options = config.sources["erp"].options
+    assert isinstance(options, ShelfSource)
+    assert options.url.file == "/abs"
 
 
 def test_where_the_ledger_lies(good: str, load: Load, tmp_path: Path) -> None:
@@ -102,10 +106,10 @@ def test_streams_get_what_their_connector_needs(good: str, load: Load) -> None:
     assert list(mappings) == ["erp.companies"]
     assert (spec.source, spec.name, spec.page_size) == ("erp", "companies", 1000)
     assert (spec.overlap, spec.settle) == (timedelta(minutes=10), timedelta(seconds=5))
-    assert spec.options.table == "companies"
-    assert spec.children["people"].table == "people"
-    assert spec.wanted.fields == {("name",)}
-    assert spec.wanted.children["people"].fields == {("first",)}
+    assert spec.options == ShelfStream(table="companies")
+    assert spec.children["people"] == ShelfChild(table="people")
+    assert spec.wanted.fields == frozenset({("name",)})
+    assert spec.wanted.children["people"].fields == frozenset({("first",)})
 
 
 def test_the_options_of_the_common_schema_are_no_connectors(good: str, load: Load) -> None:

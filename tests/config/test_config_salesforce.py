@@ -42,13 +42,15 @@ def test_every_option_is_written_down() -> None:
     for model in (SalesforceSource, SalesforceStream, SalesforceChild):
         assert set(keys_of(model)) <= written
     auth = "\n".join(line for line in LINES if "auth =" in line)
-    for model in (ClientCredentials, Jwt, Password, SessionId):
-        assert all(f"{key} = " in auth for key in keys_of(model))
+    for flow in (ClientCredentials, Jwt, Password, SessionId):
+        assert all(f"{key} = " in auth for key in keys_of(flow))
 
 
 @pytest.mark.parametrize(("number", "line"), COMMENTED, ids=[f"{number + 1}" for number, _ in COMMENTED])
 def test_each_commented_line_works_in_its_place_and_shows_a_default(number: int, line: str, tmp_path: Path) -> None:
-    key = OPTION.fullmatch(line)["key"]
+    option = OPTION.fullmatch(line)
+    assert option
+    key = option["key"]
     lines = ["" if other.startswith(f"{key} = ") and key == "auth" else other for other in LINES]
     lines[number] = line.removeprefix("# ")
     path = tmp_path / "config.toml"

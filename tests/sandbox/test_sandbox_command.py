@@ -49,8 +49,9 @@ def launch(*arguments: str, stdin: int | None = None) -> subprocess.Popen[str]:
 def test_it_greets_and_sums_up(tmp_path: Path, post: Post, number: signal.Signals) -> None:
     store = tmp_path / "kept.db"
     with launch("--port", "0", "--store", str(store), "--key", "my-key") as process:
+        assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(7)]
-        url = re.search(r"http://\S+", lines[0])[0]
+        (url,) = re.findall(r"http://\S+", lines[0])
         running = type("Running", (), {"url": url})
         assert post(running, [LEAD, LEAD], key="my-key").status_code == 200
         process.send_signal(number)
@@ -113,7 +114,7 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     assert done.returncode == 9
     place = urlsplit(done.stdout.strip())
     deadline = time.monotonic() + PATIENCE
-    while listens(place.hostname, place.port):
+    while listens(str(place.hostname), int(place.port or 0)):
         assert time.monotonic() < deadline, "an orphan goes on"
 
 

@@ -63,7 +63,7 @@ def test_nested_values_up_to_their_limit(field: str, member: str, limit: int, in
     assert judged(["x"]) == f"{place}[0] must be an object."
     assert judged({member: "x"}) == f"{place} must be an array of objects."
     assert judged([{member: 5}]) == f"{place}[0].{member} must be text."
-    assert judged([{member: ""}]).startswith(f"{place}[0] needs ")
+    assert str(judged([{member: ""}])).startswith(f"{place}[0] needs ")
 
 
 def test_lengths_count_as_dotnet_counts_them() -> None:
@@ -73,7 +73,7 @@ def test_lengths_count_as_dotnet_counts_them() -> None:
 
 
 @pytest.mark.parametrize("lead", [{}, {"name": "x"}, {"isContact": None}, {"IsContact": "true"}, {"ISCONTACT": 1}])
-def test_is_contact_is_a_required_boolean(lead: object) -> None:
+def test_is_contact_is_a_required_boolean(lead: dict[str, object]) -> None:
     place = next((name for name in lead if name.lower() == "iscontact"), "IsContact")
     assert problem(lead) == f"[1].{place} is required and must be true or false."
 

@@ -11,6 +11,7 @@ from threading import Event
 import apscheduler.schedulers.base
 import pytest
 
+from sync.engine.engine import Engine
 from sync.service.health import TURN_LIMIT, parts_of, stalls_of
 from sync.service.schedule import STEP, Schedule
 from sync.shared.clock import SystemClock
@@ -166,9 +167,9 @@ def test_a_turn_that_does_not_begin_starves_the_watchdog(
         assert "the turn of hub.companies" in stalled()
 
 
-def stalled_parts(engine: object, schedule: Schedule, clock: MachineClock) -> Callable[[], list[str]]:
+def stalled_parts(engine: Engine, schedule: Schedule, clock: MachineClock) -> Callable[[], list[str]]:
     def stalled() -> list[str]:
-        found = stalls_of(parts_of(engine, schedule), clock.boot())  # type: ignore[arg-type]
+        found = stalls_of(parts_of(engine, schedule), clock.boot())
         return [stall.part for stall in found if stall.part.startswith("the turn")]
 
     return stalled

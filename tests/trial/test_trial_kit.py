@@ -16,6 +16,7 @@ import pytest
 from sync.config.load import load_config
 from sync.trial.configuration import (
     BY_ID_AND_TIME,
+    Values,
     source_table,
     sqlite_url,
     stream_tables,
@@ -30,7 +31,7 @@ ODD = "a 'quoted' \"text\" \\ with\ttabs, ü and \N{ROCKET}"
 
 
 def test_each_kind_of_value_is_read_back() -> None:
-    values = {"text": ODD, "number": 3, "truth": True, "list": ["a", ODD], "table": {"env": "KEY", "n": 1}}
+    values: Values = {"text": ODD, "number": 3, "truth": True, "list": ["a", ODD], "table": {"env": "KEY", "n": 1}}
     assert tomllib.loads(toml_table("a.b", values, 'more = "lines"', comments={"number": "why"})) == {
         "a": {"b": {**values, "more": "lines"}}
     }
@@ -85,8 +86,13 @@ def test_a_fork_ends_with_the_code_of_its_work(capfd: pytest.CaptureFixture[str]
     assert "ZeroDivisionError" in capfd.readouterr().err
 
 
+def pause() -> int:
+    signal.pause()
+    return 0
+
+
 def test_a_fork_that_hangs_is_killed() -> None:
-    fork = Fork(lambda: signal.pause() or 0)
+    fork = Fork(pause)
     assert fork.poll() is None
     assert fork.wait(0.0) is None
     assert fork.kill() == -signal.SIGKILL
@@ -96,6 +102,7 @@ def test_a_fork_that_hangs_is_killed() -> None:
 
 def test_a_module_is_awaited_by_its_first_line() -> None:
     with start_module("this", [], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
         assert first_line(process.stdout, PATIENCE).startswith("The Zen of Python")
     silent, writing = os.pipe()
     with os.fdopen(silent, "rb") as stdout, os.fdopen(writing, "wb") as open_end:
