@@ -128,9 +128,10 @@ class Outside:
         words = {lead.split()[0]: lead for lead in leads}
         if "bad" in words:
             return "rejected", False
-        for word, verdict in (("busy", "refused"), ("plan", "paused")):
+        refusals: tuple[tuple[str, Verdict], ...] = (("busy", "refused"), ("plan", "paused"))
+        for word, verdict in refusals:
             if word in words and not self.met[words[word]]:
-                return verdict, False  # type: ignore[return-value] # one of the verdicts
+                return verdict, False
         for word in ("slow-landed", "slow-lost"):
             if word in words and not self.met[words[word]]:
                 return "in_doubt", word == "slow-landed"

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
+import pytest
 
 from state.diagram import Fit, Version
 from state.disk import SystemDisk
@@ -50,6 +51,11 @@ class FakeClock:
         number = int(self.boot_id.rsplit("-", 1)[1]) + 1
         self.boot_id = f"boot-{number}"
         self.boot_now = boot_now
+
+
+def about(value: float, within: float | None = None) -> float:
+    """What stands for a number wherever one is compared: equal to all that are near."""
+    return cast("float", pytest.approx(value, abs=within))
 
 
 class Unsynced(sqlite3.Connection):

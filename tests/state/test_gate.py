@@ -14,7 +14,7 @@ from state.diagram import LEAD_EXISTS, OWNERS, STATES, LeadExists, State
 from state.fills import Filled, fields_of
 from state.gate import GuardFigures, LeftBehind, Usual
 from state.ledger import Ledger
-from state.rows import Claim, Contact, Decision, PollKind, PollOutcome, Reading, Stored, StreamRow
+from state.rows import Claim, Contact, Decision, MatchKind, PollKind, PollOutcome, Reading, Stored, StreamRow
 from sync.polling.judge import Rules, judge
 from tests.state.ledger_tools import RULE, FakeClock, claim, declare, reading, register, row, rows, states, unsynced
 
@@ -48,7 +48,7 @@ def page(ledger: Ledger, stream: StreamRow, number: int, *readings: Reading) -> 
 
 
 def read(stream: StreamRow, id_: str, content: str = "a", *, email: str | None = None, **options: Any) -> Reading:
-    values = () if email is None else (("email", email.encode()),)
+    values: tuple[tuple[MatchKind, bytes], ...] = () if email is None else (("email", email.encode()),)
     return replace(reading(id_, content, mapping=stream.mapping, **options), values=values)
 
 

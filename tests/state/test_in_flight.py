@@ -152,7 +152,7 @@ def test_a_conclusion_counts_once(ledger: Ledger) -> None:
     first = ledger.verdicts.conclude(claimed.batch, "in_doubt", slot=claimed.slot)
     assert (first.moved, first.by_stream) == ({"in_doubt": 2}, {"erp.companies": 2})
     for verdict in ("created", "refused", "rejected", "paused"):
-        assert ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot).moved == {}  # type: ignore[arg-type] # a verdict
+        assert ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot).moved == {}
     assert set(states(ledger).values()) == {"in_doubt"}
 
 

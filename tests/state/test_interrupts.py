@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from state.ledger import Ledger
+from state.rows import Verdict
 from tests.sizes import sized
 from tests.state.interrupted import STREAMS, WANTED, Cut, Killed, Outside, program
 from tests.state.ledger_tools import FakeClock, claim, commit, pending, reading, register, rows, unsynced
@@ -160,10 +161,11 @@ def a_queue_each(path: Path) -> None:
     """A ledger with records for every word: drifted, rejected, unfit, held, and two of a batch in doubt."""
     with Ledger(path, own=True, clock=FakeClock(), connector=unsynced) as ledger:
         stream = register(ledger)
-        for verdict, ids in (("created", "ab"), ("rejected", "c"), ("in_doubt", "de")):
+        sent: tuple[tuple[Verdict, str], ...] = (("created", "ab"), ("rejected", "c"), ("in_doubt", "de"))
+        for verdict, ids in sent:
             pending(ledger, stream, *ids)
             claimed = claim(ledger)
-            ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot)  # type: ignore[arg-type] # a verdict
+            ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot)
         later = [reading(each, "b", mapping=stream.mapping, modified="2026-02-02T00:00:00.000000Z") for each in "ab"]
         commit(ledger, stream, [*later, reading("f", mapping=stream.mapping, fit="unfit")])
         pending(ledger, stream, "g", "h")

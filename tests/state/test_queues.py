@@ -246,7 +246,7 @@ def every_record(ledger: Ledger) -> int:
             (None, "b0"),
         ):
             values = {
-                "id": f"{state} {lead} {fit} {drifted} {kept} {mapping} {again} {base}",
+                "id": f"{state} {lead} {fit} {drifted} {kept!r} {mapping} {again} {base}",
                 "state": state,
                 "lead": lead,
                 "fit": fit,
@@ -278,7 +278,7 @@ INSERT INTO records (
 def expected(move: str, before: dict[str, Any], current: int) -> tuple[State, str | None, int]:
     """State, `again` and drift after a word, said a second time."""
     unchanged = (before["state"], before["again"], before["drift"])
-    resting = "delivered" if before["base_batch"] else "known"
+    resting: State = "delivered" if before["base_batch"] else "known"
     in_queue = {
         "quarantine": before["state"] == "quarantined",
         "held": before["state"] == "held",
@@ -287,7 +287,7 @@ def expected(move: str, before: dict[str, Any], current: int) -> tuple[State, st
     if not in_queue:
         return unchanged
     if move in {"drop", "discard"}:
-        return "forgotten" if before["lead_exists"] == "no" else resting, None, before["drift"]  # type: ignore[return-value]
+        return "forgotten" if before["lead_exists"] == "no" else resting, None, before["drift"]
     if move == "acknowledge":
         return before["state"], None, 0
     if move == "resend" and (before["state"] not in {"delivered", "known"} or before["fit"] != "eligible"):

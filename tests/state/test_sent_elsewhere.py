@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from state.ledger import Ledger
+from state.rows import Verdict
 from state.streams import ADDRESS, DeclaredStream
 from sync.shared.errors import LedgerUntrusted
 from tests.state.ledger_tools import FakeClock, UnsyncedDisk, claim, declare, pending, put_new, register, rows, unsynced
@@ -24,14 +25,14 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield made
 
 
-def send(ledger: Ledger, verdict: str) -> None:
+def send(ledger: Ledger, verdict: Verdict) -> None:
     pending(ledger, register(ledger, TRIAL), "a")
     one = claim(ledger)
-    ledger.verdicts.conclude(one.batch, verdict, slot=one.slot)  # type: ignore[arg-type] # a parameter of tests
+    ledger.verdicts.conclude(one.batch, verdict, slot=one.slot)
 
 
 @pytest.mark.parametrize("verdict", ["created", "in_doubt"])
-def test_what_was_sent_to_a_sandbox_is_refused_for_closingdealz(ledger: Ledger, verdict: str) -> None:
+def test_what_was_sent_to_a_sandbox_is_refused_for_closingdealz(ledger: Ledger, verdict: Verdict) -> None:
     send(ledger, verdict)
     with pytest.raises(LedgerUntrusted, match=r"were sent to this machine, .* now that of ClosingDealz") as refused:
         register(ledger, REAL)
@@ -40,7 +41,7 @@ def test_what_was_sent_to_a_sandbox_is_refused_for_closingdealz(ledger: Ledger, 
 
 
 @pytest.mark.parametrize("verdict", ["refused", "paused", "rejected"])
-def test_a_trial_that_created_nothing_goes_on_anywhere(ledger: Ledger, verdict: str) -> None:
+def test_a_trial_that_created_nothing_goes_on_anywhere(ledger: Ledger, verdict: Verdict) -> None:
     send(ledger, verdict)
     register(ledger, REAL)
     assert rows(ledger, "SELECT identity ->> 'address' AS address FROM streams") == [{"address": None}]

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from state.rows import NoRoom, Verdict
 from tests.sizes import machine_settings, sized
-from tests.state.ledger_world import Landed, NoRoom, OpenBatch, World
+from tests.state.ledger_world import Landed, OpenBatch, World
 
 KEYS = ("hold/a", "resend/a", "resend/b")
 
@@ -30,10 +31,12 @@ landings = st.sampled_from(["none", "some", "all"])
 
 
 class WordsMachine(RuleBasedStateMachine):
+    world: World
+    """Made by `begin`."""
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-        self.world: World | None = None
 
     @initialize(delivered=st.sampled_from([True, True, False]))
     def begin(self, delivered: bool) -> None:
@@ -119,7 +122,7 @@ class WordsMachine(RuleBasedStateMachine):
         self._then(key, changes)
 
     @rule(key=keys, change=whats, verdict=verdicts, landed=landings, together=st.booleans())
-    def what_is_due_goes_out(self, key: str, change: str, verdict: str, landed: Landed, together: bool) -> None:
+    def what_is_due_goes_out(self, key: str, change: str, verdict: Verdict, landed: Landed, together: bool) -> None:
         """And a record changes meanwhile."""
         got = self.world.claim(100 if together else 1)
         if isinstance(got, NoRoom):
@@ -127,7 +130,7 @@ class WordsMachine(RuleBasedStateMachine):
             got = self.world.claim(100)
         self._then(key, [change])
         if isinstance(got, OpenBatch):
-            self.world.conclude(got.claim.batch, verdict, landed=landed)  # type: ignore[arg-type] # a verdict
+            self.world.conclude(got.claim.batch, verdict, landed=landed)
 
     @rule(position=st.integers(0, 2), whole=st.booleans())
     def doubts_are_settled_one_by_one(self, position: int, whole: bool) -> None:
@@ -144,15 +147,15 @@ class WordsMachine(RuleBasedStateMachine):
 
     @invariant()
     def all_is_as_promised(self) -> None:
-        if self.world is not None:
+        if hasattr(self, "world"):
             self.world.check()
 
     def teardown(self) -> None:
         try:
-            if self.world is not None and sys.exc_info()[0] is None:
+            if hasattr(self, "world") and sys.exc_info()[0] is None:
                 self.world.drain()
         finally:
-            if self.world is not None:
+            if hasattr(self, "world"):
                 self.world.ledger.close()
             shutil.rmtree(self.folder)
 
