@@ -13,6 +13,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -73,10 +74,11 @@ class Contract:
         )
         response = MockResponse(json.dumps(answer).encode(), status, content_type="application/json")
         family = "2026-09" if dated else "legacy"
-        for check in (
+        checks: tuple[Callable[[], object], ...] = (
             lambda: document(family).validate_request(request),
             lambda: document(family).validate_response(request, response),
-        ):
+        )
+        for check in checks:
             try:
                 check()
             except OpenAPIError as error:

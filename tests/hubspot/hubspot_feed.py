@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -28,6 +27,7 @@ from sync.polling.poll import Poller
 from tests.hubspot.hubspot_portal import Portal
 from tests.hubspot.hubspot_server import Standin
 from tests.hubspot.hubspot_world import source, spec
+from tests.state.ledger_tools import unsynced
 
 NAME = "hub.companies"
 LEAD: dict[str, Any] = {
@@ -38,17 +38,6 @@ LEAD: dict[str, Any] = {
 }
 CONTACTS = {"contacts": {"object": "contacts"}}
 RULE = RateLimit(b"key", 100_000, 60.0)
-
-
-class Unsynced(sqlite3.Connection):
-    """Leaves out the syncing to the disk: no power is lost here."""
-
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        return super().execute("PRAGMA synchronous = OFF" if sql.startswith("PRAGMA synchronous") else sql, parameters)
-
-
-def unsynced(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Unsynced)
 
 
 class Feed:

@@ -237,7 +237,7 @@ def test_a_search_that_is_blind_is_refused_not_believed(standin: Standin, portal
 
 def test_a_search_that_does_not_know_a_new_record_yet_is_not_blind(standin: Standin, portal: Portal) -> None:
     portal.clear()
-    portal.put("companies", 1, lag=3_000_000, name="Fresh")
+    portal.put_late("companies", 1, 3_000_000, name="Fresh")
     assert poll(opened(standin)) == ["1"]
 
 

@@ -51,7 +51,7 @@ OLD = after_old(0)
 """When most records were last changed: long settled, yet not so old that nobody expects late writers any more."""
 
 
-def until(condition: Callable[[], Found], what: str, seconds: float = PATIENCE) -> Found:
+def until(condition: Callable[[], Found | None], what: str, seconds: float = PATIENCE) -> Found:
     """Return the first true value of `condition`, polled every 20 ms. Raises AssertionError after `seconds`."""
     ends = time.monotonic() + seconds
     while not (value := condition()):
@@ -163,8 +163,9 @@ def command(
             code = process.wait(seconds)
         finally:
             process.kill()
-        texts = [each.seek(0) or each.read().decode() for each in (out, err)]
-    return Ended(code, *texts)
+        for each in (out, err):
+            each.seek(0)
+        return Ended(code, out.read().decode(), err.read().decode())
 
 
 class Daemon:

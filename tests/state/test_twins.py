@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from state.ledger import Ledger
-from state.rows import MatchKind, OnChange, Reading, StreamRow
+from state.rows import MatchKind, OnChange, Reading, StreamRow, Verdict
 from tests.state.ledger_tools import (
     WORKSPACE,
     FakeClock,
@@ -228,7 +228,7 @@ def test_when_the_lead_s_record_will_not_be_sent_its_oldest_duplicate_is(ledger:
 
 
 @pytest.mark.parametrize("verdict", ["refused", "paused", "in_doubt", "created"])
-def test_a_lead_on_its_way_is_a_lead_whatever_the_answer(ledger: Ledger, verdict: str) -> None:
+def test_a_lead_on_its_way_is_a_lead_whatever_the_answer(ledger: Ledger, verdict: Verdict) -> None:
     crm, erp = two_streams(ledger)
     commit(ledger, crm, [person(crm, "a", "x")])
     commit(ledger, erp, [person(erp, "b", "x")])
