@@ -48,11 +48,13 @@ class Contract:
     seen: ClassVar[set[str]] = set()
 
     def __init__(self) -> None:
+        self.is_held = True
+        """Set to False by tests of answers that no document has."""
         self.violations: list[str] = []
         self.checked = 0
 
     def check(self, method: str, path: str, query: dict[str, str], body: Any, status: int, answer: Any) -> None:
-        if path.startswith(UNPUBLISHED):
+        if path.startswith(UNPUBLISHED) or not self.is_held:
             return
         self.checked += 1
         dated = DATED.search(path)

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from connectors.hubspot.calls import Call
-from connectors.hubspot.connector import HubspotConnectorType
+from connectors.hubspot.connector import HubspotConnector, HubspotConnectorType
 from connectors.hubspot.crm import Crm
 from connectors.hubspot.properties import Schema
 from connectors.hubspot.replies import Reply
@@ -46,9 +46,9 @@ class Replay:
 def crm(standin: Standin, *names: str) -> Crm:
     """The CRM as the recorded answers have it, one after the other."""
     connector = HubspotConnectorType(standin.portal.clock).open("hub", source(standin))
-    account = connector._account  # type: ignore[attr-defined] # the seam below the connector
-    account._connect = lambda _: Replay(*names)
-    return Crm(account)
+    assert isinstance(connector, HubspotConnector)
+    connector._account._connect = lambda _: Replay(*names)
+    return Crm(connector._account)
 
 
 # ---- understood

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.hubspot import crm, windows
-from connectors.hubspot.calls import HubSpotCalls
-from connectors.hubspot.connector import HubspotConnectorType
+from connectors.hubspot.connector import HubspotConnector, HubspotConnectorType
 from connectors.hubspot.crm import Crm
 from connectors.hubspot.windows import FoundStamps, Search
 from tests.hubspot.hubspot_answers import Answer, Answers
@@ -29,8 +28,8 @@ def search(standin: Standin, portal: Portal) -> Iterator[Search]:
     standin.limits = False
     options = source(standin, searches_per_second=5)
     connector = HubspotConnectorType(portal.clock).open("hub", options)
-    account: HubSpotCalls = connector._account  # type: ignore[attr-defined] # the seam below the connector
-    yield Search(Crm(account), "contacts")
+    assert isinstance(connector, HubspotConnector)
+    yield Search(Crm(connector._account), "contacts")
     connector.close()
 
 

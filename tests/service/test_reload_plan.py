@@ -130,8 +130,8 @@ REFUSED: dict[str, tuple[dict[str, Tenant], list[str], Callable[[CompiledConfig]
     "another site": (
         {"a": ELSEWHERE, "b": SEES_NOTE},
         ["a"],
-        lambda plan: (plan.config.sources["a"].options.site, plan.stream("b.things").lead.notes),  # type: ignore[attr-defined]
-        ("here", "note"),
+        lambda plan: (plan.config.sources["a"].options.model_dump(), plan.stream("b.things").lead.notes),
+        ({"site": "here"}, "note"),
     ),
     "a new name": (
         {"a": Tenant(source="renamed"), "b": SEES_NOTE},
