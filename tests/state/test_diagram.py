@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from state.diagram import LEAD_EXISTS, MOVES, STATES, Fit, RecordStanding, State, Version, settle
 from state.ledger import Ledger
 from state.rows import OnChange
-from tests.state.ledger_tools import FakeClock, claim, pending, register, unsynced
+from tests.state.ledger_tools import claim, pending, register
 
 OLD, NEW = "2026-01-01T00:00:00.000000Z", "2026-02-02T00:00:00.000000Z"
 FITS: tuple[Fit, ...] = ("eligible", "filtered", "unfit", "deleted")
@@ -159,12 +157,6 @@ def test_reverting_to_the_delivered_version_clears_drift_and_the_edit_of_a_mappi
 
 
 # -- the schema says the same
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "ledger.db", own=True, clock=FakeClock(), connector=unsynced) as opened:
-        yield opened
 
 
 def _columns(state: State, lead: str) -> dict[str, object]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,16 +14,10 @@ from state.gate import GuardFigures, LeftBehind, Usual
 from state.ledger import Ledger
 from state.rows import Claim, Contact, Decision, MatchKind, PollKind, PollOutcome, Reading, Stored, StreamRow
 from sync.polling.judge import Rules, judge
-from tests.state.ledger_tools import RULE, FakeClock, claim, declare, reading, register, row, rows, states, unsynced
+from tests.state.ledger_tools import RULE, FakeClock, claim, declare, reading, register, row, rows, states
 
 WHY, WHY_NOT = (json.dumps([{"rule": rule}]) for rule in ("too many", "far too many"))
 LATER = "2026-02-02T00:00:00.000000Z"
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "ledger.db", own=True, clock=FakeClock(), connector=unsynced) as opened:
-        yield opened
 
 
 @pytest.fixture

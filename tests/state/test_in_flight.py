@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +29,6 @@ from tests.state.ledger_tools import (
 )
 
 LATER = "2026-02-02T00:00:00.000000Z"
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "ledger.db", own=True, clock=clock, connector=unsynced) as opened:
-        yield opened
 
 
 def send(ledger: Ledger, verdict: Verdict, *, most: int = 100, **options: Any) -> Claim:

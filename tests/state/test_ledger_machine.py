@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
-from pathlib import Path
 from typing import Literal
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
-    invariant,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -23,6 +17,7 @@ from state.rows import Verdict
 from state.slots import GRACE_SECONDS, MARGIN
 from tests.sizes import machine_settings, sized
 from tests.state.ledger_world import KEYS, LIMIT, TIMEOUT, Landed, OpenBatch, World
+from tests.state.world_machine import WorldMachine
 
 WINDOW = LIMIT.per * (1 + MARGIN)
 EDGES = [0.0, 0.001, 1.0, TIMEOUT, TIMEOUT + GRACE_SECONDS, WINDOW - 0.001, WINDOW, WINDOW + GRACE_SECONDS + TIMEOUT]
@@ -37,14 +32,7 @@ FATES: tuple[Literal["not begun", "on the wire"] | Verdict, ...] = ("not begun",
 """How far a batch came before a kill."""
 
 
-class LedgerMachine(RuleBasedStateMachine):
-    world: World
-    """Made by `begin`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-
+class LedgerMachine(WorldMachine[World]):
     @initialize(
         resend_unknown=st.sampled_from([False, False, False, True]), begun=st.sampled_from(["", "read", "delivered"])
     )
@@ -177,20 +165,6 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([-86400.0, -3.0, 3.0, 86400.0]))
     def the_wall_clock_jumps(self, seconds: float) -> None:
         self.world.clock.wall_now += seconds
-
-    @invariant()
-    def all_is_as_promised(self) -> None:
-        if hasattr(self, "world"):
-            self.world.check()
-
-    def teardown(self) -> None:
-        try:
-            if hasattr(self, "world") and sys.exc_info()[0] is None:
-                self.world.drain()
-        finally:
-            if hasattr(self, "world"):
-                self.world.ledger.close()
-            shutil.rmtree(self.folder)
 
 
 @pytest.mark.timeout(sized(300, 0, 0))

@@ -41,11 +41,6 @@ TIMEOUT = 60.0
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def path(tmp_path: Path) -> Path:
     folder = tmp_path / "state"
     folder.mkdir()

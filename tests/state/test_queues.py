@@ -6,8 +6,7 @@ import itertools
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -30,22 +29,10 @@ from tests.state.ledger_tools import (
     row,
     rows,
     states,
-    unsynced,
 )
 
 LATER, LAST = "2026-02-02T00:00:00.000000Z", "2026-03-03T00:00:00.000000Z"
 ALL = Selection()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "ledger.db", own=True, clock=clock, connector=unsynced) as opened:
-        yield opened
 
 
 def found(ledger: Ledger, queue: Queue, which: Selection = ALL) -> list[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,17 +10,10 @@ from state.ledger import Ledger
 from state.rows import Verdict
 from state.streams import ADDRESS, DeclaredStream
 from sync.shared.errors import LedgerUntrusted
-from tests.state.ledger_tools import FakeClock, UnsyncedDisk, claim, declare, pending, put_new, register, rows, unsynced
+from tests.state.ledger_tools import claim, declare, pending, register, rows
 
 REAL = declare()
 TRIAL = replace(REAL, identity={**REAL.identity, ADDRESS: "this machine"})
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    path = put_new(tmp_path / "ledger.db")
-    with Ledger(path, own=True, clock=FakeClock(), connector=unsynced, disk=UnsyncedDisk()) as made:
-        yield made
 
 
 def send(ledger: Ledger, verdict: Verdict) -> None:

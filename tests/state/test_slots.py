@@ -38,11 +38,6 @@ WINDOW = 60.0 * (1 + MARGIN)
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def slots(tmp_path: Path, clock: FakeClock) -> Iterator[Slots]:
     file = LedgerFile(tmp_path / "ledger.db", connector=unsynced)
     yield Slots(file, clock)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from state.ledger import Ledger
@@ -15,11 +12,9 @@ from tests.state.ledger_tools import (
     claim,
     commit,
     declare,
-    put_new,
     reading,
     row,
     states,
-    unsynced,
 )
 from tests.state.twins_tools import (
     EMAIL,
@@ -34,18 +29,6 @@ from tests.state.twins_tools import (
     twin_of,
     two_streams,
 )
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
-    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=clock, connector=unsynced) as opened:
-        yield opened
-
 
 # -- who is a duplicate
 

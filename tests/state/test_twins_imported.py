@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from state.diagram import State
@@ -13,13 +10,10 @@ from state.matching.foreign import Foreign
 from state.rows import MatchKind, Verdict
 from tests.state.ledger_tools import (
     WORKSPACE,
-    FakeClock,
     claim,
     commit,
-    put_new,
     reading,
     states,
-    unsynced,
 )
 from tests.state.twins_tools import (
     EMAIL,
@@ -33,12 +27,6 @@ from tests.state.twins_tools import (
     send,
     two_streams,
 )
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("state", ["pending", "held", "quarantined", "duplicate"])

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
-from pathlib import Path
-
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
-    invariant,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -20,20 +13,14 @@ from hypothesis.stateful import (
 from state.rows import Verdict
 from tests.sizes import machine_settings
 from tests.state.twins_world import KEYS, MERGING, VALUES, World
+from tests.state.world_machine import WorldMachine
 
 keys = st.sampled_from(KEYS)
 values = st.frozensets(st.sampled_from(VALUES), max_size=2)
 verdicts = st.sampled_from(["created", "created", "refused", "rejected", "in_doubt", "in_doubt"])
 
 
-class TwinsMachine(RuleBasedStateMachine):
-    world: World
-    """Made by `begin`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-
+class TwinsMachine(WorldMachine[World]):
     @initialize(begun=st.sampled_from(["", "read", "delivered"]), data=st.data())
     def begin(self, begun: str, data: st.DataObject) -> None:
         self.world = World(self.folder)
@@ -142,20 +129,6 @@ class TwinsMachine(RuleBasedStateMachine):
     @rule(value=st.sampled_from(VALUES))
     def an_import_is_taken_back(self, value: str) -> None:
         self.world.forget(value)
-
-    @invariant()
-    def all_is_as_promised(self) -> None:
-        if hasattr(self, "world"):
-            self.world.check()
-
-    def teardown(self) -> None:
-        try:
-            if hasattr(self, "world") and sys.exc_info()[0] is None:
-                self.world.drain()
-        finally:
-            if hasattr(self, "world"):
-                self.world.ledger.close()
-            shutil.rmtree(self.folder)
 
 
 def test_nobody_is_created_twice_and_nobody_is_lost() -> None:

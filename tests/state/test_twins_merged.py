@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,15 +10,12 @@ from state.diagram import Version
 from state.ledger import Ledger
 from state.rows import Verdict
 from tests.state.ledger_tools import (
-    FakeClock,
     claim,
     commit,
-    put_new,
     reading,
     row,
     rows,
     states,
-    unsynced,
 )
 from tests.state.twins_tools import (
     EMAIL,
@@ -36,12 +31,6 @@ from tests.state.twins_tools import (
     settle_all,
     two_streams,
 )
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

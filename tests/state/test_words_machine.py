@@ -3,18 +3,14 @@ verdicts and edited mappings, nothing is sent that nobody wants, and nothing tha
 
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
-from pathlib import Path
-
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from state.rows import NoRoom, Verdict
 from tests.sizes import machine_settings, sized
 from tests.state.ledger_world import Landed, OpenBatch, World
+from tests.state.world_machine import WorldMachine
 
 KEYS = ("hold/a", "resend/a", "resend/b")
 
@@ -30,14 +26,7 @@ verdicts = st.sampled_from(["created", "refused", "rejected", "in_doubt", "in_do
 landings = st.sampled_from(["none", "some", "all"])
 
 
-class WordsMachine(RuleBasedStateMachine):
-    world: World
-    """Made by `begin`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-
+class WordsMachine(WorldMachine[World]):
     @initialize(delivered=st.sampled_from([True, True, False]))
     def begin(self, delivered: bool) -> None:
         self.world = World(self.folder, keys=KEYS)
@@ -144,20 +133,6 @@ class WordsMachine(RuleBasedStateMachine):
     @rule()
     def the_next_turn_of_each_stream(self) -> None:
         self.world.remap()
-
-    @invariant()
-    def all_is_as_promised(self) -> None:
-        if hasattr(self, "world"):
-            self.world.check()
-
-    def teardown(self) -> None:
-        try:
-            if hasattr(self, "world") and sys.exc_info()[0] is None:
-                self.world.drain()
-        finally:
-            if hasattr(self, "world"):
-                self.world.ledger.close()
-            shutil.rmtree(self.folder)
 
 
 @pytest.mark.timeout(sized(300, 0, 0))
