@@ -15,6 +15,7 @@ from sync.config.load import load_config, warnings_of
 from sync.config.mappings import compile_all
 from sync.config.schema import Config, ContactTable, Source, Stream
 from sync.config.starter import DATABASES, STARTERS, starter
+from sync.shared.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / "config.example.toml").read_text(encoding="utf-8")
@@ -141,10 +142,8 @@ EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("table", "number", "key"), COMMENTED, ids=[f"{number + 1}-{key}" for _, number, key in COMMENTED]
-)
-def test_each_commented_line_works_in_its_place(table: str, number: int, key: str, tmp_path: Path) -> None:
+def with_line(table: str, number: int, key: str) -> str:
+    """The example with a commented line in force, and its table, instead of those that it excludes."""
     lines = list(LINES)
     lines[number] = lines[number].removeprefix("# ")
     for other, other_key in written()[table]:
@@ -152,13 +151,24 @@ def test_each_commented_line_works_in_its_place(table: str, number: int, key: st
             lines[other] = ""
     header = next(n for n in range(number, -1, -1) if HEADER.fullmatch(LINES[n].split("  ")[0].rstrip()))
     lines[header] = lines[header].removeprefix("# ")
-    text = "\n".join(lines)
+    return "\n".join(lines)
+
+
+def test_each_commented_line_works_in_its_place_and_most_show_a_default(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    path.write_text(text)
     example = load_config(ROOT / "config.example.toml")
-    loaded = load_config(path).model_copy(update={"path": example.path, "digest": example.digest})
-    is_default = table in DEFAULTS and key not in EXAMPLES
-    assert (loaded == example) == is_default
+    shows_default: dict[str, bool] = {}
+    for table, number, key in COMMENTED:
+        path.write_text(with_line(table, number, key))
+        try:
+            loaded = load_config(path)
+        except ConfigError as error:
+            raise AssertionError(f"line {number + 1}: {LINES[number]}") from error
+        same = loaded.model_copy(update={"path": example.path, "digest": example.digest}) == example
+        shows_default[f"{number + 1}: {key}"] = same
+    assert shows_default == {
+        f"{number + 1}: {key}": table in DEFAULTS and key not in EXAMPLES for table, number, key in COMMENTED
+    }
 
 
 def test_the_example_works_as_it_stands() -> None:
