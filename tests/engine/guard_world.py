@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-
-import structlog
 
 from connectors.interface import Finding, StreamSpec
 from state.database import Connect
@@ -21,7 +18,6 @@ from state.ledger import Ledger
 from state.rows import Claim, OnChange
 from state.slots import RateLimit
 from state.streams import DeclaredStream
-from sync import log
 from sync.config.schema import Guard, LeadTable, Table, Wire
 from sync.mapping.compile import compile_mapping
 from sync.polling.job import PollReport, StreamJob
@@ -205,16 +201,3 @@ class World:
 
 
 RULE = RateLimit(b"key", 100_000, 60.0)
-
-
-@contextmanager
-def logged() -> Iterator[list[dict[str, Any]]]:
-    """The events of the log, once the block is left."""
-    events: list[dict[str, Any]] = []
-    out = io.StringIO()
-    log.configure("debug", "json", out)
-    try:
-        yield events
-    finally:
-        structlog.reset_defaults()
-        events += [json.loads(line) for line in out.getvalue().splitlines()]

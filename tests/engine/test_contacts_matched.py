@@ -14,7 +14,7 @@ from state.queues import Selection
 from state.rows import MatchKind, Verdict
 from sync.views.queue_listing import became
 from tests.engine.crm_world import COMPANY, STREAMS, World
-from tests.engine.guard_world import logged
+from tests.logged import logged
 
 WORDS = {"ann": "a@x.example", "bob": "b@x.example"}
 

@@ -13,7 +13,8 @@ import pytest
 from state.rows import PollOutcome
 from sync.shared.errors import LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
 from sync.shared.words import Page
-from tests.engine.guard_world import Shelf, World, logged
+from tests.engine.guard_world import Shelf, World
+from tests.logged import logged
 from tests.patience import PATIENCE
 
 Worlds = Callable[..., World]

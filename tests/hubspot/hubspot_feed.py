@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
-
-import structlog
 
 from connectors.hubspot.connector import HubspotConnectorType
 from connectors.hubspot.options import HubspotStream
@@ -19,7 +14,6 @@ from state.ledger import Ledger
 from state.rows import Claim
 from state.slots import RateLimit
 from state.streams import DeclaredStream
-from sync import log
 from sync.config.schema import Guard, LeadTable, Wire
 from sync.mapping.compile import compile_mapping
 from sync.polling.job import PollReport, StreamJob
@@ -144,16 +138,3 @@ def fill(portal: Portal, count: int = 3, contacts: int = 1) -> None:
 def emails(lead: Any) -> list[str]:
     """The addresses of a lead's contacts."""
     return [mail["Address"] for contact in lead.get("contacts", []) for mail in contact["email"]]
-
-
-@contextmanager
-def logged() -> Iterator[list[dict[str, Any]]]:
-    """The events of the log, once the block is left."""
-    events: list[dict[str, Any]] = []
-    out = io.StringIO()
-    log.configure("debug", "json", out)
-    try:
-        yield events
-    finally:
-        structlog.reset_defaults()
-        events += [json.loads(line) for line in out.getvalue().splitlines()]

@@ -16,9 +16,9 @@ from sync.engine.engine import Engine
 from sync.shared.clock import SystemClock
 from sync.trial.sandbox.running import RunningSandbox
 from tests.hubspot.hubspot_commands import write_config
-from tests.hubspot.hubspot_feed import logged
 from tests.hubspot.hubspot_portal import Portal, pipeline, prop
 from tests.hubspot.hubspot_server import TOKEN, Standin
+from tests.logged import logged
 from tests.patience import PATIENCE
 
 CONFIG = """

@@ -14,10 +14,11 @@ import pytest
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Wanted
 from tests.hubspot.hubspot_answers import Answer, error
-from tests.hubspot.hubspot_feed import Feed, logged
+from tests.hubspot.hubspot_feed import Feed
 from tests.hubspot.hubspot_portal import Portal
 from tests.hubspot.hubspot_server import Asked, Standin
 from tests.hubspot.hubspot_world import failure, opened, poll, spec
+from tests.logged import logged
 from tests.sizes import sized
 
 

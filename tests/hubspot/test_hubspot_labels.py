@@ -12,10 +12,11 @@ from connectors.hubspot.values import property_of
 from connectors.interface import Finding
 from sync.shared.errors import SourceRefused
 from sync.shared.words import LABEL, Wanted
-from tests.hubspot.hubspot_feed import Feed, logged
+from tests.hubspot.hubspot_feed import Feed
 from tests.hubspot.hubspot_portal import Portal, owner, pipeline, prop
 from tests.hubspot.hubspot_server import Standin
 from tests.hubspot.hubspot_world import opened, spec
+from tests.logged import logged
 
 MINUTE = 60
 PIPELINES = [

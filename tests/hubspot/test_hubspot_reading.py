@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hubspot.hubspot_feed import Feed, fill, logged
+from tests.hubspot.hubspot_feed import Feed, fill
 from tests.hubspot.hubspot_portal import Portal, prop
 from tests.hubspot.hubspot_server import Standin
+from tests.logged import logged
 from tests.sizes import sized
 
 MINUTE = 60

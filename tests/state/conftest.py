@@ -21,3 +21,9 @@ def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
     path = put_new(tmp_path / "ledger.db")
     with Ledger(path, own=True, clock=clock, connector=unsynced, disk=UnsyncedDisk()) as opened:
         yield opened
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a ledger is to be made; its folder is not there yet."""
+    return tmp_path / "state" / "ledger.db"

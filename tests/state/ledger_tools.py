@@ -17,7 +17,7 @@ import pytest
 from state.diagram import Fit, Version
 from state.disk import SystemDisk
 from state.ledger import Ledger
-from state.rows import Claim, MatchKind, OnChange, Reading, StreamRow
+from state.rows import Claim, MatchKind, NothingToSend, OnChange, Reading, StreamRow
 from state.slots import RateLimit
 from state.streams import DeclaredStream
 from sync.polling.judge import Rules, judge
@@ -91,6 +91,11 @@ def put_new(path: Path) -> Path:
     return path
 
 
+def opened(path: Path, **options: Any) -> Ledger:
+    """An owner of the ledger at this path; it is made where there is none."""
+    return Ledger(path, own=True, clock=FakeClock(), connector=unsynced, disk=UnsyncedDisk(), **options)
+
+
 def declare(
     name: str = "erp.companies",
     *,
@@ -142,6 +147,10 @@ def claim(ledger: Ledger, most: int = 100, *, rule: RateLimit = RULE, timeout: f
     claimed = ledger.outbox.claim(WORKSPACE, rule, most=most, linger=0, timeout=timeout)
     assert isinstance(claimed, Claim), claimed
     return claimed
+
+
+def nothing_to_send(ledger: Ledger) -> bool:
+    return ledger.outbox.claim(WORKSPACE, RULE, most=100, linger=0, timeout=60) == NothingToSend(None)
 
 
 def rows(ledger: Ledger, sql: str = "SELECT * FROM records ORDER BY key", *values: object) -> list[dict[str, Any]]:

@@ -23,11 +23,6 @@ from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncErr
 from tests.state.ledger_tools import FakeClock, claim, commit, pending, reading, register, row, rows, states
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "ledger.db"
-
-
 def own(path: Path) -> Ledger:
     return Ledger(path, own=True, clock=FakeClock())
 

@@ -14,15 +14,15 @@ import pytest
 from state.diagram import LEAD_EXISTS, STATES, State
 from state.ledger import Ledger
 from state.queues import ROWS_AT_ONCE, Leads, Moves, Queue, Selection
-from state.rows import NothingToSend, OnChange, Reading, StreamRow
+from state.rows import OnChange, Reading, StreamRow
 from sync.polling.judge import Rules, judge
 from tests.state.ledger_tools import (
-    RULE,
     WORKSPACE,
     FakeClock,
     claim,
     commit,
     declare,
+    nothing_to_send,
     pending,
     reading,
     register,
@@ -41,10 +41,6 @@ def found(ledger: Ledger, queue: Queue, which: Selection = ALL) -> list[str]:
 
 def keys(ledger: Ledger, queue: Queue | None, which: Selection = ALL) -> list[int]:
     return [each.key for each in ledger.queues.find(queue, which)]
-
-
-def nothing_to_claim(ledger: Ledger) -> bool:
-    return ledger.outbox.claim(WORKSPACE, RULE, most=100, linger=0, timeout=60) == NothingToSend(None)
 
 
 def deliver(ledger: Ledger, stream: StreamRow, *ids: str) -> str:
@@ -357,7 +353,7 @@ def test_what_could_meet_a_twin_meanwhile_is_judged_before_it_is_sent(ledger: Le
     with ledger.file.write() as connection:
         connection.execute("""UPDATE streams SET match_on = '["email"]'""")
     assert ledger.queues.retry(keys(ledger, "quarantine")) == {"again": 1}
-    assert nothing_to_claim(ledger)
+    assert nothing_to_send(ledger)
 
 
 def test_what_was_dropped_stays_out_until_it_changes(ledger: Ledger) -> None:
@@ -401,7 +397,7 @@ def test_what_is_approved_can_be_claimed_at_once_although_its_poll_is_not_releas
     with ledger.file.write() as connection:
         connection.execute("UPDATE records SET poll = ?, queued = ?", (poll, poll))
     hold(ledger, "x")
-    assert nothing_to_claim(ledger)
+    assert nothing_to_send(ledger)
     assert ledger.queues.approve(keys(ledger, "held", Selection(poll=poll))) == {"pending": 1}
     assert [each.id for each in claim(ledger).deliveries] == ["x"]
 

@@ -21,9 +21,9 @@ from state.slots import GRACE_SECONDS
 from sync.shared.errors import LedgerError, LedgerUntrusted
 from tests.state.ledger_tools import (
     FakeClock,
-    UnsyncedDisk,
     claim,
     commit,
+    opened,
     pending,
     reading,
     register,
@@ -32,15 +32,6 @@ from tests.state.ledger_tools import (
     states,
     unsynced,
 )
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "ledger.db"
-
-
-def opened(path: Path, **options: Any) -> Ledger:
-    return Ledger(path, own=True, clock=FakeClock(), connector=unsynced, disk=UnsyncedDisk(), **options)
 
 
 def receipts_of(path: Path) -> Path:
