@@ -19,9 +19,8 @@ from state.key_files import key_path
 from state.ledger import Ledger
 from sync.shared.errors import LedgerError, SyncError
 from tests.sizes import sized
-from tests.state.interrupted import Cut, Outside, program
+from tests.state.interrupted import Cut, Outside, check_cut_off, check_end, program
 from tests.state.ledger_tools import FakeClock, UnsyncedDisk, claim, pending, put_new, register, states, unsynced
-from tests.state.test_interrupts import check_cut_off, check_end
 
 CODES = (errno.EIO, errno.ENOSPC, errno.EROFS)
 STRIDE = sized(29, 3, 1)
