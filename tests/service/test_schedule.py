@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from threading import Event
+from typing import Self
 
 import apscheduler.schedulers.base
 import pytest
@@ -43,8 +44,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> MachineClock:
 
     class Wall(datetime):
         @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
-            return datetime.fromtimestamp(machine.wall(), tz)
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(machine.wall(), tz)
 
     for module in (apscheduler.schedulers.base, apscheduler.triggers.interval, apscheduler.triggers.cron):
         monkeypatch.setattr(module, "datetime", Wall)
