@@ -21,10 +21,7 @@ from tests.hubspot.hubspot_world import failure, opened, poll, spec
 from tests.logged import logged
 from tests.sizes import sized
 
-
-@pytest.fixture(autouse=True)
-def _one_company(portal: Portal) -> None:
-    portal.put("companies", 1, portal.now - 86_400_000, name="Firm")
+pytestmark = pytest.mark.usefixtures("one_company")
 
 
 # ---- answers that are none

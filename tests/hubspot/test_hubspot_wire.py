@@ -23,10 +23,7 @@ from tests.hubspot.hubspot_portal import Portal
 from tests.hubspot.hubspot_server import HANGS, Standin, serving
 from tests.hubspot.hubspot_world import failure, opened, poll, source, talking
 
-
-@pytest.fixture(autouse=True)
-def _one_company(portal: Portal) -> None:
-    portal.put("companies", 1, portal.now - 86_400_000, name="Firm")
+pytestmark = pytest.mark.usefixtures("one_company")
 
 
 def test_a_server_that_hangs_is_left_after_the_time_out(standin: Standin) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,3 +29,13 @@ def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
 def path(tmp_path: Path) -> Path:
     """Where a ledger is to be made; its folder is not there yet."""
     return tmp_path / "state" / "ledger.db"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """In memory where there is such a place: for what is about order, not about the disk."""
+    shared = Path("/dev/shm")
+    chosen = shared / f"closingdealz-{os.getpid()}-{tmp_path.name}" if shared.is_dir() else tmp_path / "cut"
+    chosen.mkdir()
+    yield chosen
+    shutil.rmtree(chosen)

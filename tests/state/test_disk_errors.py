@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +65,6 @@ class Failing(Cut):
 
 
 DISK = {"open", "truncate", "rename", "unlink", "write receipt", "sync receipt"}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """In memory where there is such a place: this is about order, not about the disk."""
-    shared = Path("/dev/shm")
-    chosen = shared / f"closingdealz-errors-{os.getpid()}" if shared.is_dir() else tmp_path / "errors"
-    chosen.mkdir()
-    yield chosen
-    shutil.rmtree(chosen)
 
 
 def run(path: Path, outside: Outside, disk: Failing) -> None:

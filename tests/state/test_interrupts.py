@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,16 +17,6 @@ from tests.state.interrupted import Cut, Killed, Outside, check_cut_off, check_e
 from tests.state.ledger_tools import FakeClock, claim, commit, pending, reading, register, rows, unsynced
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """In memory where there is such a place: this is about order, not about the disk."""
-    shared = Path("/dev/shm")
-    chosen = shared / f"closingdealz-{os.getpid()}-{tmp_path.name}" if shared.is_dir() else tmp_path / "cut"
-    chosen.mkdir()
-    yield chosen
-    shutil.rmtree(chosen)
 
 
 def steps_of(path: Path) -> list[str]:
