@@ -130,8 +130,8 @@ REFUSED: dict[str, tuple[dict[str, Tenant], list[str], Callable[[CompiledConfig]
     "another site": (
         {"a": ELSEWHERE, "b": SEES_NOTE},
         ["a"],
-        lambda plan: (plan.config.sources["a"].options.model_dump(), plan.stream("b.things").lead.notes),
-        ({"site": "here"}, "note"),
+        lambda plan: (plan.config.sources["a"].options.model_dump()["site"], plan.stream("b.things").lead.notes),
+        ("here", "note"),
     ),
     "a new name": (
         {"a": Tenant(source="renamed"), "b": SEES_NOTE},
