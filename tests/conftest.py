@@ -14,6 +14,8 @@ from sqlite_utils import Database
 
 from state.schema import MIGRATIONS
 from sync.trial.sandbox import running
+from sync.trial.sandbox.running import RunningSandbox
+from sync.trial.sandbox.settings import SandboxOptions
 from tests import nursery
 
 # Where byte code is not kept, each worker rewrites the assertions of all tests anew, and each process that a test
@@ -63,3 +65,17 @@ def sandbox_from_nothing() -> Iterator[Callable[..., Any]]:
         from_nothing = running._spawn
         patch.setattr(running, "_spawn", nursery.sandbox)
         yield from_nothing
+
+
+@pytest.fixture(scope="module")
+def _roomy_sandbox() -> Iterator[RunningSandbox]:
+    with running.start(SandboxOptions(port=0, limit=100_000)) as started:
+        yield started
+
+
+@pytest.fixture
+def sandbox(_roomy_sandbox: RunningSandbox) -> RunningSandbox:
+    """One process for a whole module, whose limit nobody reaches; empty and without failures for each test."""
+    _roomy_sandbox.forget()
+    _roomy_sandbox.set_faults({}, script=(), latency="0s", stall="0s=0", hang="60s", plan="basic")
+    return _roomy_sandbox

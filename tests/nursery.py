@@ -110,8 +110,8 @@ class Nursery:
     ) -> Process:
         """Start `python -m PROGRAM` in `folder` with these arguments; `files` are its standard input, output and
         errors."""
-        said = {"program": program, "arguments": list(arguments), "env": dict(env), "folder": str(folder)}
-        words = json.dumps(said).encode()
+        order = {"program": program, "arguments": list(arguments), "env": dict(env), "folder": str(folder)}
+        words = json.dumps(order).encode()
         with self._lock:
             socket.send_fds(self._socket, [words], [each if isinstance(each, int) else each.fileno() for each in files])
             while (said := self._hear(wait=True)) is None or "born" not in said:

@@ -21,7 +21,7 @@ from state.slots import RateLimit
 from sync.cli import main
 from sync.config.load import load_config
 from sync.shared.secrets import Secret
-from sync.trial.configuration import BY_ID_AND_TIME, source_table, stream_tables, workspace_tables
+from sync.trial.configuration import BY_ID_AND_TIME, Values, source_table, stream_tables, workspace_tables
 from sync.trial.processes import start_module
 from sync.trial.sandbox.running import RunningSandbox
 from sync.views.overview import rule_with
@@ -60,7 +60,7 @@ class World:
 
     def write_config(self, workspace: str = "", *, url: str = "", replace: Mapping[str, str] | None = None) -> None:
         """Write the configuration with more lines in [workspaces.main], and the text changed as `replace` tells."""
-        main = {"api_key": {"env": "TEST_API_KEY"}, "linger": "0s"}
+        main: Values = {"api_key": {"env": "TEST_API_KEY"}, "linger": "0s"}
         text = workspace_tables(url or self.sandbox.url, main, workspace, ledger="state/ledger.db")
         text += source_table("erp", "sql", {"url": f"sqlite:///{self.folder / 'erp.db'}"})
         text += stream_tables("erp.companies", {"table": "companies", **BY_ID_AND_TIME}, COMPANIES)
@@ -145,9 +145,7 @@ GROUPS = {"doubt", "drift", "held", "ledger", "quarantine"}
 
 
 def make_world(folder: Path, sandbox: RunningSandbox) -> Iterator[World]:
-    """Yield a world with an empty source and an empty sandbox without faults."""
-    sandbox.forget()
-    sandbox.set_faults({}, script=(), latency="0s", stall="0s=0", hang="60s", plan="basic")
+    """Yield a world with an empty source; its sandbox is as it comes."""
     world = World(folder, sandbox)
     connection = sqlite3.connect(folder / "erp.db")
     connection.executescript(SCHEMA)

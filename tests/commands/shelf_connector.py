@@ -31,6 +31,7 @@ class ShelfConnector:
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
         if self.options.url:
             self.options.url.read(key=f"sources.{stream.source}.url")
+        assert isinstance(stream.options, ShelfStream)
         match stream.options.verdict:
             case "refused":
                 raise SourceRefused("may not read", hint="grant it", source="s", stream="t", field="name")

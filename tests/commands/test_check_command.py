@@ -4,25 +4,30 @@ import json
 import socket
 import sqlite3
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from connectors.registry import CONNECTORS
 from state.ledger import Ledger
 from sync.cli import main
 from tests.commands.shelf_connector import ShelfConnector
 
+Door = tuple[str, list[bytes]]
+Write = Callable[..., str]
+
 
 @pytest.fixture(autouse=True)
-def _shelf(monkeypatch):
+def _shelf(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CONNECTORS, "shelf", "tests.commands.shelf_connector")
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
 
 
 @pytest.fixture
-def door():
+def door() -> Iterator[Door]:
     """A server's address on loopback, and what it has been sent."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         received: list[bytes] = []
@@ -44,7 +49,7 @@ def door():
 
 
 @pytest.fixture
-def write(tmp_path, door):
+def write(tmp_path: Path, door: Door) -> Write:
     """Writes a file with one stream for each verdict."""
 
     def write(*verdicts: str, key: str = '"k"', source: str = "", base_url: str = door[0], more: str = "") -> str:
@@ -61,11 +66,11 @@ def write(tmp_path, door):
     return write
 
 
-def run(*arguments: str):
+def run(*arguments: str) -> Result:
     return CliRunner(env={"NO_SUCH_KEY": None}).invoke(main, ["check", *arguments])
 
 
-def test_all_is_well(write, door, tmp_path):
+def test_all_is_well(write: Write, door: Door, tmp_path: Path) -> None:
     path = write("ok")
     before = sorted(tmp_path.iterdir())
     result = run("-c", path)
@@ -83,7 +88,7 @@ def test_all_is_well(write, door, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_places_that_cannot_be_written_are_named_with_their_cure(write, tmp_path):
+def test_places_that_cannot_be_written_are_named_with_their_cure(write: Write, tmp_path: Path) -> None:
     missing = tmp_path / "not mounted"
     more = f'[ledger]\nreceipts_copy = "{missing}/receipts"\nbackups_to = "config.toml/copies"'
     path = write("ok", more=more)
@@ -97,7 +102,7 @@ def test_places_that_cannot_be_written_are_named_with_their_cure(write, tmp_path
     assert not missing.exists()
 
 
-def test_a_ledger_of_a_newer_version_is_refused_before_that_takes_over(write, tmp_path):
+def test_a_ledger_of_a_newer_version_is_refused_before_that_takes_over(write: Write, tmp_path: Path) -> None:
     """Also by the file alone: so an installation of an older version knows before it replaces the newer one."""
     path = write("ok")
     ledger = tmp_path / "ledger.db"
@@ -117,7 +122,7 @@ def test_a_ledger_of_a_newer_version_is_refused_before_that_takes_over(write, tm
     assert run("--file", "-c", path).exit_code == 0
 
 
-def test_nothing_is_sent(write, door):
+def test_nothing_is_sent(write: Write, door: Door) -> None:
     assert run("-c", write("ok")).exit_code == 0
     assert run("--file", "-c", write("ok")).exit_code == 0
     assert door[1] in ([b""], [])
@@ -133,7 +138,9 @@ def test_nothing_is_sent(write, door):
         (("unavailable", "refused", "warning", "ok"), 77, "2 errors, 1 warning"),
     ],
 )
-def test_a_source_that_fails_keeps_no_other_from_being_looked_at(write, verdicts, exit_code, summary):
+def test_a_source_that_fails_keeps_no_other_from_being_looked_at(
+    write: Write, verdicts: tuple[str, ...], exit_code: int, summary: str
+) -> None:
     before = ShelfConnector.closed
     result = run("-c", write(*verdicts))
     assert result.exit_code == exit_code
@@ -142,13 +149,13 @@ def test_a_source_that_fails_keeps_no_other_from_being_looked_at(write, verdicts
     assert ShelfConnector.closed - before == len(verdicts)
 
 
-def test_what_a_source_says_is_shown_with_its_cure(write):
+def test_what_a_source_says_is_shown_with_its_cure(write: Write) -> None:
     text = run("-c", write("refused", "unavailable")).stdout
     assert "error    s.refused: field 'name': may not read\n           grant it\n" in text
     assert "error    s.unavailable: does not answer\n           wait\n" in text
 
 
-def test_a_bad_file_shows_all_its_problems(write):
+def test_a_bad_file_shows_all_its_problems(write: Write) -> None:
     path = write("ok", "other", more="batch_size = 0")
     result = run("-c", path)
     assert result.exit_code == 78, result.output
@@ -157,7 +164,7 @@ def test_a_bad_file_shows_all_its_problems(write):
     assert result.stdout.splitlines()[0] == "2 errors"
 
 
-def test_no_file_at_all(tmp_path, monkeypatch):
+def test_no_file_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CLOSINGDEALZ_SYNC_CONFIG", raising=False)
     result = run()
@@ -166,7 +173,7 @@ def test_no_file_at_all(tmp_path, monkeypatch):
     assert run("-c", "nowhere.toml").exit_code == 78
 
 
-def test_a_secret_that_is_not_there(write):
+def test_a_secret_that_is_not_there(write: Write) -> None:
     path = write("ok", key='{ env = "NO_SUCH_KEY" }', source='url = { env = "NO_SUCH_KEY" }')
     result = run("-c", path)
     assert result.exit_code == 78, result.output
@@ -174,14 +181,14 @@ def test_a_secret_that_is_not_there(write):
     assert "error    sources.s.url: the environment variable NO_SUCH_KEY is not set\n" in result.stdout
 
 
-def test_the_file_alone_needs_no_secret_and_no_network(write):
+def test_the_file_alone_needs_no_secret_and_no_network(write: Write) -> None:
     path = write("refused", key='{ env = "NO_SUCH_KEY" }', base_url="https://name.invalid")
     result = run("--file", "-c", path)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == "all is well"
 
 
-def test_two_workspaces_with_one_key(write, tmp_path):
+def test_two_workspaces_with_one_key(write: Write, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("k\n")
     path = write("ok", more='[workspaces.eu]\napi_key = { file = "key" }')
     result = run("-c", path)
@@ -190,7 +197,7 @@ def test_two_workspaces_with_one_key(write, tmp_path):
 
 
 @pytest.mark.parametrize("key", ["two words", "zwölf", "line\nbreak"])
-def test_a_key_that_no_header_can_carry(write, tmp_path, key):
+def test_a_key_that_no_header_can_carry(write: Write, tmp_path: Path, key: str) -> None:
     (tmp_path / "key").write_text(key)
     result = run("-c", write("ok", key='{ file = "key" }'))
     assert result.exit_code == 78, result.output
@@ -198,7 +205,7 @@ def test_a_key_that_no_header_can_carry(write, tmp_path, key):
     assert key not in result.stdout
 
 
-def test_a_server_that_is_not_there(write):
+def test_a_server_that_is_not_there(write: Write) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     result = run("-c", write("ok", base_url=f"http://127.0.0.1:{port}"))
@@ -207,7 +214,7 @@ def test_a_server_that_is_not_there(write):
     assert "looked at ok" in result.stdout
 
 
-def test_warnings_of_the_file_are_shown(write):
+def test_warnings_of_the_file_are_shown(write: Write) -> None:
     result = run("--file", "-c", write("ok", source='url = "postgresql://u:HUNTER2@h/d"\noverlap = "1s"'))
     assert result.exit_code == 0
     assert "warning  sources.s.url: is a secret in plain text\n" in result.stdout
@@ -216,7 +223,7 @@ def test_warnings_of_the_file_are_shown(write):
     assert "HUNTER2" not in result.stdout
 
 
-def test_json(write, tmp_path):
+def test_json(write: Write, tmp_path: Path) -> None:
     answer = json.loads(run("--json", "-c", write("ok", "unavailable")).stdout)
     assert answer["exit_code"] == 75
     assert answer["findings"][-1] == {
@@ -230,20 +237,22 @@ def test_json(write, tmp_path):
     assert (answer["exit_code"], [finding["level"] for finding in answer["findings"]]) == (78, ["error"])
 
 
-def test_colours_only_on_a_terminal(write):
+def test_colours_only_on_a_terminal(write: Write) -> None:
     path = write("ok")
     assert "\x1b" not in run("--file", "-c", path).stdout
     shown = CliRunner().invoke(main, ["check", "--file", "-c", path], color=True).stdout
     assert "\x1b[32mok" in shown
 
 
-def test_a_fault_of_the_program_is_no_finding(write):
+def test_a_fault_of_the_program_is_no_finding(write: Write) -> None:
     result = run("-c", write("bug"))
     assert result.exit_code == 70
     assert "HUNTER2" not in result.output
 
 
-def test_a_constant_that_its_column_never_equals_is_a_warning_with_the_mapping_s_key(tmp_path, door):
+def test_a_constant_that_its_column_never_equals_is_a_warning_with_the_mapping_s_key(
+    tmp_path: Path, door: Door
+) -> None:
     with sqlite3.connect(tmp_path / "crm.db") as database:
         database.execute("create table co (id integer primary key, name text, active boolean, u datetime)")
         database.execute("create index i on co (u)")
@@ -280,7 +289,7 @@ lead = {lead}
     assert "active == 'true'" not in offline.stdout
 
 
-def test_what_several_checks_meet_is_said_once(write, tmp_path, monkeypatch):
+def test_what_several_checks_meet_is_said_once(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A secret that is missing stands in the way of the source and of what the ledger remembers of it."""
     monkeypatch.delenv("ERP_URL", raising=False)
     path = tmp_path / "config.toml"

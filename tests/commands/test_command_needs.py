@@ -18,7 +18,7 @@ from state.incidents import Incident
 from state.lock import lock_path
 from sync.cli import main
 from sync.config.load import load_config
-from sync.delivery.pace import Pace
+from sync.delivery.pace import Pace, RestCause
 from sync.engine.engine import Engine
 from sync.service import notices
 from sync.service.maintenance import _back_up, prove_writable
@@ -241,11 +241,11 @@ def test_a_daemon_that_is_halted_is_named_until_it_goes_on(world: World) -> None
         ("breaker", True, True),
     ],
 )
-def test_a_rest_for_leads_that_are_gone_needs_nobody(world: World, rest: str, waits: bool, needs: bool) -> None:
+def test_a_rest_for_leads_that_are_gone_needs_nobody(world: World, rest: RestCause, waits: bool, needs: bool) -> None:
     world.companies([1] if waits else [])
     once(world, key="no-such-key")
     with world.open(own=True) as ledger:
-        ledger.outbox.keep_pace("main", b"k", Pace(rest=rest, unknowns=3).as_json())  # type: ignore[arg-type]
+        ledger.outbox.keep_pace("main", b"k", Pace(rest=rest, unknowns=3).as_json())
     assert [kind for kind, _ in items(world)] == ["workspace"] * needs
 
 

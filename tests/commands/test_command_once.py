@@ -13,7 +13,7 @@ from state.diagram import STATES
 from state.ledger import Ledger
 from sync.config.load import load_config
 from sync.engine.round import Round
-from sync.engine.tally import PARTS
+from sync.events import PARTS
 from sync.views.round_report import QUEUED_PARTS, adds_up, report_of, sums
 from tests.commands.command_world import World
 

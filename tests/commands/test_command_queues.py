@@ -9,7 +9,7 @@ import pytest
 # -- list
 from rich.console import Console
 
-from state.queues import Selection
+from state.queues import Queue, Selection
 from sync.config.load import load_config
 from sync.views.queue_listing import listing_of
 from sync.views.queue_listing_text import print_listing
@@ -86,11 +86,11 @@ def test_held_leads_are_listed_by_the_poll_that_queued_them_and_by_name(world: W
 
 
 @pytest.mark.parametrize("queue", GROUPS)
-def test_on_a_terminal_the_list_keeps_to_its_width(world: World, queue: str) -> None:
+def test_on_a_terminal_the_list_keeps_to_its_width(world: World, queue: Queue) -> None:
     FILLED[queue](world, range(1, 25))
     screen = io.StringIO()
     with world.open() as ledger:
-        listing = listing_of(ledger, load_config(world.config), queue, Selection(), limit=20)  # type: ignore[arg-type] # one of three
+        listing = listing_of(ledger, load_config(world.config), queue, Selection(), limit=20)
     print_listing(listing, "closingdealz-sync", Console(file=screen, width=80))
     lines = screen.getvalue().splitlines()
     assert max(len(line) for line in lines if "closingdealz-sync" not in line) <= 80

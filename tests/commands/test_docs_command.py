@@ -65,6 +65,6 @@ def test_the_pages_are_found_where_an_installer_puts_them(tmp_path: Path, monkey
             for file in ROOT.glob(pattern):
                 shutil.copy(file, tmp_path / target)
     monkeypatch.setattr(place, "__file__", str(packages / "sync/commands/shipped.py"))
-    monkeypatch.setattr(place.sysconfig, "get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr("sync.commands.shipped.sysconfig.get_path", lambda _: str(tmp_path))
     assert list(pages()) == list(PAGES)
     assert pages()["sql"] == data / "docs/sql.md"

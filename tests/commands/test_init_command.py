@@ -2,27 +2,27 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from sync.cli import main
-from sync.commands import init as module
 from sync.commands.init import write_new
 from sync.config.starter import DATABASES, starter
 
 
 @pytest.fixture(autouse=True)
-def _folder(tmp_path, monkeypatch):
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def run(*arguments: str):
+def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments))
 
 
 @pytest.mark.parametrize("database", DATABASES)
-def test_it_writes_what_is_asked_for(tmp_path, database):
+def test_it_writes_what_is_asked_for(tmp_path: Path, database: str) -> None:
     os.umask(0o022)
     result = run("init", "--connector", "sql", "--database", database)
     path = tmp_path / "config.toml"
@@ -35,7 +35,7 @@ def test_it_writes_what_is_asked_for(tmp_path, database):
     assert ("export DATABASE_URL" in result.stdout) == (database != "sqlite")
 
 
-def test_it_writes_one_for_salesforce(tmp_path):
+def test_it_writes_one_for_salesforce(tmp_path: Path) -> None:
     result = run("init", "--connector", "salesforce")
     assert result.exit_code == 0
     assert (tmp_path / "config.toml").read_text() == starter(connector="salesforce")
@@ -43,14 +43,14 @@ def test_it_writes_one_for_salesforce(tmp_path):
         assert f"export {name}=…" in result.stdout
 
 
-def test_the_path_may_come_from_the_argument_or_the_option(tmp_path):
+def test_the_path_may_come_from_the_argument_or_the_option(tmp_path: Path) -> None:
     assert "closingdealz-sync -c 'a b.toml' check" in run("init", "a b.toml").stdout
     assert run("-c", "c.toml", "init").exit_code == 0
     assert run("init", "-c", "d.toml").exit_code == 0
     assert sorted(os.listdir(tmp_path)) == ["a b.toml", "c.toml", "d.toml"]
 
 
-def test_it_never_overwrites(tmp_path):
+def test_it_never_overwrites(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("mine")
     (tmp_path / "dangling.toml").symlink_to(tmp_path / "elsewhere")
     for name in ("config.toml", "dangling.toml"):
@@ -61,22 +61,22 @@ def test_it_never_overwrites(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["config.toml", "dangling.toml"]
 
 
-def test_a_folder_that_is_not_there():
+def test_a_folder_that_is_not_there() -> None:
     result = run("init", "nowhere/config.toml")
     assert result.exit_code == 74
     assert "nowhere/config.toml" in result.stderr
 
 
-def test_an_unknown_kind_is_a_usage_error():
+def test_an_unknown_kind_is_a_usage_error() -> None:
     assert run("init", "--connector", "sapphire").exit_code == 64
     assert run("init", "--database", "oracle").exit_code == 64
 
 
-def test_a_file_system_without_hard_links(tmp_path, monkeypatch):
-    def refuse(source, target):
+def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: str, target: str) -> None:
         raise OSError(errno.EPERM, "no links here")
 
-    monkeypatch.setattr(module.os, "link", refuse)
+    monkeypatch.setattr("sync.commands.init.os.link", refuse)
     write_new(tmp_path / "a", b"x")
     with pytest.raises(FileExistsError):
         write_new(tmp_path / "a", b"y")

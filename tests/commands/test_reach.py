@@ -5,25 +5,29 @@ import socket
 import ssl
 import subprocess
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from sync.commands.reach import reach
 
+Server = tuple[str, threading.Thread, list[bytes]]
+
 
 @pytest.fixture
-def listener():
+def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener
 
 
-def test_a_server_that_never_speaks_is_given_up(listener):
+def test_a_server_that_never_speaks_is_given_up(listener: socket.socket) -> None:
     found = reach(f"https://127.0.0.1:{listener.getsockname()[1]}", timeout=0.1)
     assert (found.ok, found.later) == (False, True)
     assert found.text.endswith("does not answer within 0.1 s")
 
 
-def test_a_server_that_speaks_no_tls(listener):
+def test_a_server_that_speaks_no_tls(listener: socket.socket) -> None:
     def answer() -> None:
         connection, _ = listener.accept()
         with connection:
@@ -39,7 +43,7 @@ def test_a_server_that_speaks_no_tls(listener):
     assert "_ssl" not in found.text
 
 
-def test_a_name_that_does_not_exist():
+def test_a_name_that_does_not_exist() -> None:
     found = reach("https://name.invalid", timeout=5)
     assert (found.ok, found.later) == (False, True)
 
@@ -51,14 +55,16 @@ def test_a_name_that_does_not_exist():
         ("127.0.0.1:1", "the proxy 127.0.0.1:1: Connection refused"),
     ],
 )
-def test_a_proxy_that_fails_is_named_as_such(monkeypatch, proxy, says):
+def test_a_proxy_that_fails_is_named_as_such(monkeypatch: pytest.MonkeyPatch, proxy: str, says: str) -> None:
     monkeypatch.setenv("https_proxy", f"http://user:hunter2@{proxy}")
     found = reach("https://name.invalid", timeout=5)
     assert (found.ok, found.later, found.text) == (False, True, f"https://name.invalid cannot be reached: {says}")
 
 
 @pytest.mark.parametrize(("status", "says"), [(b"407 No", "will not connect"), (b"200 OK", "no TLS connection")])
-def test_a_server_is_reached_by_a_tunnel_of_the_proxy(listener, monkeypatch, status, says):
+def test_a_server_is_reached_by_a_tunnel_of_the_proxy(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch, status: bytes, says: str
+) -> None:
     """As leads will be sent: the proxy resolves the name."""
     heard = []
 
@@ -83,7 +89,7 @@ def test_a_server_is_reached_by_a_tunnel_of_the_proxy(listener, monkeypatch, sta
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with the program openssl")
 class TestCertificates:
     @pytest.fixture
-    def certificate(self, tmp_path):
+    def certificate(self, tmp_path: Path) -> Path:
         folder = tmp_path
         command = (
             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
@@ -93,7 +99,7 @@ class TestCertificates:
         return folder
 
     @pytest.fixture
-    def server(self, listener, certificate):
+    def server(self, listener: socket.socket, certificate: Path) -> Server:
         """The address of a TLS server, and what it read until the connection ended."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate / "certificate", certificate / "key")
@@ -111,7 +117,7 @@ class TestCertificates:
         thread.start()
         return f"https://127.0.0.1:{listener.getsockname()[1]}", thread, received
 
-    def test_a_trusted_one_and_no_request(self, server, certificate):
+    def test_a_trusted_one_and_no_request(self, server: Server, certificate: Path) -> None:
         url, thread, received = server
         found = reach(url, context=ssl.create_default_context(cafile=certificate / "certificate"))
         thread.join(5)
@@ -119,7 +125,7 @@ class TestCertificates:
         assert "TLSv1.3" in found.text
         assert received in ([b""], [])
 
-    def test_one_that_nobody_trusts(self, server):
+    def test_one_that_nobody_trusts(self, server: Server) -> None:
         url, thread, _ = server
         found = reach(url)
         thread.join(5)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from state.ledger import Ledger
 from state.lock import LedgerLock, lock_path
 from sync.config.load import load_config
 from sync.delivery.pace import Pace
@@ -115,22 +116,22 @@ def test_a_test_lead_by_another_way_proves_nothing_of_the_daemons(world: World) 
 # -- what a former owner says
 
 
-def tell_stream(ledger: object) -> None:
-    notices.unread(ledger, "erp.companies", LedgerUntrusted("another table"))  # type: ignore[arg-type]
+def tell_stream(ledger: Ledger) -> None:
+    notices.unread(ledger, "erp.companies", LedgerUntrusted("another table"))
 
 
-def tell_end(ledger: object) -> None:
-    ledger.incidents.stopped("a defect")  # type: ignore[attr-defined]
+def tell_end(ledger: Ledger) -> None:
+    ledger.incidents.stopped("a defect")
 
 
-def tell_over(ledger: object) -> None:
-    notices.stalls(ledger, [])  # type: ignore[arg-type]
+def tell_over(ledger: Ledger) -> None:
+    notices.stalls(ledger, [])
 
 
 @pytest.mark.parametrize("tell", [tell_stream, tell_end, tell_over])
 @pytest.mark.parametrize("beside", [False, True])
 def test_a_former_owner_tells_nothing_over_its_successor(
-    world: World, tell: Callable[[object], None], beside: bool
+    world: World, tell: Callable[[Ledger], None], beside: bool
 ) -> None:
     once(world)
     with world.open(own=True) as older:

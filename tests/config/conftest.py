@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from connectors.interface import ConnectorType
 from connectors.registry import connector_type
 from sync.config.load import load_config
 from sync.config.schema import Config
@@ -39,6 +41,9 @@ name = "name"
 from = "people"
 name = "first"
 """
+
+Load = Callable[..., Config]
+Problems = Callable[[str | bytes], list[str]]
 
 
 class _Options(BaseModel):
@@ -86,11 +91,11 @@ def good() -> str:
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Callable[..., Config]:
+def load(tmp_path: Path) -> Load:
     def load(text: str | bytes, env: dict[str, str] | None = None) -> Config:
         path = tmp_path / "config.toml"
         path.write_bytes(text.encode() if isinstance(text, str) else text)
-        find = {"shelf": Shelf()}
+        find = {"shelf": cast("ConnectorType", Shelf())}
         return load_config(
             path, connector_type=lambda name: find.get(name) or connector_type(name), env=env or {}, now=NOW
         )
@@ -99,7 +104,7 @@ def load(tmp_path: Path) -> Callable[..., Config]:
 
 
 @pytest.fixture
-def problems(load: Callable[..., Config]) -> Callable[[str | bytes], list[str]]:
+def problems(load: Load) -> Problems:
     """All problems of a file, as the operator reads them."""
 
     def problems(text: str | bytes) -> list[str]:

@@ -15,6 +15,7 @@ from sync.config.load import load_config, warnings_of
 from sync.config.mappings import compile_all
 from sync.config.schema import Config, ContactTable, Source, Stream
 from sync.config.starter import DATABASES, STARTERS, starter
+from sync.shared.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / "config.example.toml").read_text(encoding="utf-8")
@@ -52,11 +53,12 @@ def wanted() -> dict[str, set[str]]:
     tables: dict[str, set[str]] = {}
     for name in ("sql",):  # the others have examples of their own
         kind = connector_type(name)
-        for table, models in {
+        of_tables: dict[str, tuple[type[BaseModel], ...]] = {
             "source": (Source, kind.source_options),
             "stream": (Stream, kind.stream_options),
             "child": (kind.child_options,),
-        }.items():
+        }
+        for table, models in of_tables.items():
             tables.setdefault(table, set()).update(*(keys_of(model) for model in models))
     top = keys_of(Config)
     tables["workspace"] = set(keys_of(_model(_value(top["workspaces"]))))
@@ -91,7 +93,7 @@ TABLES_OF_THEIR_OWN = {
 }
 
 
-def test_every_option_is_written_down():
+def test_every_option_is_written_down() -> None:
     lines = written()
     missing = {
         (table, key)
@@ -104,14 +106,14 @@ def test_every_option_is_written_down():
     assert {key for _, key in lines["workspace.wire"]} == {"emails", "phones", "socials", "addresses"}
 
 
-def test_nothing_else_is_written_down():
+def test_nothing_else_is_written_down() -> None:
     """A commented line with a key that nothing knows would be found by uncommenting, too; this says where it is."""
     known = wanted() | {"workspace.wire": {"emails", "phones", "socials", "addresses"}}
     lines = written()
     assert not {key for table, keys in lines.items() for _, key in keys if key not in known[table]}
 
 
-def test_no_connector_takes_a_key_of_the_common_schema():
+def test_no_connector_takes_a_key_of_the_common_schema() -> None:
     for name in CONNECTORS:
         kind = connector_type(name)
         assert not keys_of(Source).keys() & keys_of(kind.source_options).keys()
@@ -140,10 +142,8 @@ EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("table", "number", "key"), COMMENTED, ids=[f"{number + 1}-{key}" for _, number, key in COMMENTED]
-)
-def test_each_commented_line_works_in_its_place(table, number, key, tmp_path):
+def with_line(table: str, number: int, key: str) -> str:
+    """The example with a commented line in force, and its table, instead of those that it excludes."""
     lines = list(LINES)
     lines[number] = lines[number].removeprefix("# ")
     for other, other_key in written()[table]:
@@ -151,16 +151,27 @@ def test_each_commented_line_works_in_its_place(table, number, key, tmp_path):
             lines[other] = ""
     header = next(n for n in range(number, -1, -1) if HEADER.fullmatch(LINES[n].split("  ")[0].rstrip()))
     lines[header] = lines[header].removeprefix("# ")
-    text = "\n".join(lines)
+    return "\n".join(lines)
+
+
+def test_each_commented_line_works_in_its_place_and_most_show_a_default(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    path.write_text(text)
     example = load_config(ROOT / "config.example.toml")
-    loaded = load_config(path).model_copy(update={"path": example.path, "digest": example.digest})
-    is_default = table in DEFAULTS and key not in EXAMPLES
-    assert (loaded == example) == is_default
+    shows_default: dict[str, bool] = {}
+    for table, number, key in COMMENTED:
+        path.write_text(with_line(table, number, key))
+        try:
+            loaded = load_config(path)
+        except ConfigError as error:
+            raise AssertionError(f"line {number + 1}: {LINES[number]}") from error
+        same = loaded.model_copy(update={"path": example.path, "digest": example.digest}) == example
+        shows_default[f"{number + 1}: {key}"] = same
+    assert shows_default == {
+        f"{number + 1}: {key}": table in DEFAULTS and key not in EXAMPLES for table, number, key in COMMENTED
+    }
 
 
-def test_the_example_works_as_it_stands():
+def test_the_example_works_as_it_stands() -> None:
     config = load_config(ROOT / "config.example.toml")
     assert warnings_of(config) == ()
     assert list(compile_all(config)) == ["erp.companies"]
@@ -169,7 +180,7 @@ def test_the_example_works_as_it_stands():
 @pytest.mark.parametrize(
     ("database", "connector"), [*((name, "sql") for name in DATABASES), *(("sqlite", name) for name in STARTERS)]
 )
-def test_what_init_writes_loads(database, connector, tmp_path):
+def test_what_init_writes_loads(database: str, connector: str, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(starter(database, connector), encoding="utf-8")
     path.chmod(0o600)
@@ -184,7 +195,7 @@ FILES = [ROOT / "systemd/config.toml", ROOT / "config.example.toml", *ROOT.glob(
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_shipped_file_sends_what_is_there(path):
+def test_no_shipped_file_sends_what_is_there(path: Path) -> None:
     """What exists is taken as known, unless somebody says otherwise: it cannot be taken back."""
     text = path.read_text(encoding="utf-8")
     starts = re.findall(r"^start = (\S+)", text, re.MULTILINE)

@@ -97,7 +97,7 @@ def mutated(draw: st.DrawFn) -> str:
 
 @settings(max_examples=sized(120, 1_000, 10_000), deadline=None)
 @given(mutated())
-def test_a_changed_file_loads_or_says_why_not(text):
+def test_a_changed_file_loads_or_says_why_not(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "config.toml")
         path.write_text(text, encoding="utf-8", newline="")

@@ -1,6 +1,7 @@
 """Every fault of a file is named at its place, in plain words, all at once, and no secret is quoted."""
 
-from typing import get_args
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
@@ -8,6 +9,7 @@ from pydantic_core.core_schema import ErrorType
 
 from connectors.registry import CONNECTORS
 from sync.config import explain
+from tests.config.conftest import Load, Problems, Shelf
 
 A_SECRET = 'must be a table such as { env = "NAME" }, { file = "PATH" } or { credential = "NAME" }'
 ONE_OF_THREE = 'needs exactly one of env, file, credential, such as { env = "NAME" }'
@@ -237,7 +239,7 @@ CASES: list[tuple[str, str, list[str]]] = [
 @pytest.mark.parametrize(
     ("old", "new", "expected"), CASES, ids=[f"{i}-{new[-30:]!r}" for i, (_, new, _) in enumerate(CASES)]
 )
-def test_each_fault_is_named(good, problems, old, new, expected):
+def test_each_fault_is_named(good: str, problems: Problems, old: str, new: str, expected: list[str]) -> None:
     assert problems(changed(good, old, new)) == expected
 
 
@@ -261,7 +263,7 @@ URLS = [
 
 
 @pytest.mark.parametrize(("url", "what"), URLS)
-def test_addresses_that_cannot_be_right(good, problems, url, what):
+def test_addresses_that_cannot_be_right(good: str, problems: Problems, url: str, what: str) -> None:
     found = problems(changed(good, KEY, f'{KEY}\nbase_url = "{url}"'))
     assert found == [f"workspaces.main.base_url: {what}"]
 
@@ -276,11 +278,11 @@ def test_addresses_that_cannot_be_right(good, problems, url, what):
         ("http://localhost", "http://localhost"),
     ],
 )
-def test_addresses_that_can(good, load, url, kept):
+def test_addresses_that_can(good: str, load: Load, url: str, kept: str) -> None:
     assert load(changed(good, KEY, f'{KEY}\nbase_url = "{url}"')).workspaces["main"].base_url == kept
 
 
-def test_all_problems_come_at_once(good, problems):
+def test_all_problems_come_at_once(good: str, problems: Problems) -> None:
     text = changed(good, START, "strat = 5").replace(URL, "urll = 1").replace('name = "name"', 'name = "lowr(name)"')
     text = text.replace(KEY, 'api_key = { env = "" , fiel = "x" }\nlabel = "{x}"') + "\n[metrics]\nport = 1\n"
     assert problems(text) == [
@@ -307,19 +309,19 @@ def test_all_problems_come_at_once(good, problems):
         ),
     ],
 )
-def test_files_with_next_to_nothing(problems, text, expected):
+def test_files_with_next_to_nothing(problems: Problems, text: str, expected: list[str]) -> None:
     assert problems(text) == expected
 
 
-def test_streams_of_the_wrong_shape(good, problems):
-    head = good.split("[sources.erp.streams")[0]
+def test_streams_of_the_wrong_shape(good: str, problems: Problems) -> None:
+    head = good.split("[sources.erp.streams", maxsplit=1)[0]
     assert problems(head) == [f"{S}.streams: is required"]
     assert problems(head + "streams = {}") == [f"{S}.streams: needs at least 1 entry"]
     assert problems(head + "streams = []") == [f"{S}.streams: must be a table"]
     assert problems(head + "streams.a = 5") == [f"{S}.streams.a: must be a table"]
 
 
-def test_children_of_the_wrong_shape(good, problems):
+def test_children_of_the_wrong_shape(good: str, problems: Problems) -> None:
     text = changed(good, '[sources.erp.streams.companies.children.people]\ntable = "people"', "")
     assert problems(changed(text, TABLE, TABLE + "\nchildren = 5")) == [f"{C}.children: must be a table"]
     assert problems(changed(text, TABLE, TABLE + "\nchildren.a = 5")) == [f"{C}.children.a: must be a table"]
@@ -336,12 +338,12 @@ def test_children_of_the_wrong_shape(good, problems):
         (b"a = " + b"[" * 5000, "file: is nested too deeply"),
     ],
 )
-def test_what_is_not_toml(problems, text, expected):
+def test_what_is_not_toml(problems: Problems, text: bytes, expected: str) -> None:
     (found,) = problems(text)
     assert found.lower().startswith(expected.lower())
 
 
-def test_no_secret_is_quoted(good, problems):
+def test_no_secret_is_quoted(good: str, problems: Problems) -> None:
     secret = "HUNTER2"
     for text in (
         changed(good, KEY, f'api_key = ["{secret}"]'),
@@ -356,7 +358,7 @@ def test_no_secret_is_quoted(good, problems):
             assert secret not in problem
 
 
-def test_every_kind_of_the_validators_errors_has_plain_words():
+def test_every_kind_of_the_validators_errors_has_plain_words() -> None:
     limits = dict.fromkeys(("gt", "ge", "lt", "le", "min_length", "max_length"), 2) | {
         "expected": "'a' or 'b'",
         "error": ValueError("words of our own"),
@@ -371,7 +373,7 @@ def test_every_kind_of_the_validators_errors_has_plain_words():
         assert "alid" not in words
 
 
-def test_the_columns_of_a_database_key_and_of_its_childs_parent_belong_together(good, problems):
+def test_the_columns_of_a_database_key_and_of_its_childs_parent_belong_together(good: str, problems: Problems) -> None:
     good = good.replace('"shelf"', '"sql"')
     two = changed(good, TABLE, TABLE + '\nkey = ["tenant", "number"]')
     people = 'table = "people"\nkey = "id"\n'
@@ -388,7 +390,7 @@ def test_the_columns_of_a_database_key_and_of_its_childs_parent_belong_together(
     )
 
 
-def test_checks_of_the_engine_and_of_the_connector_are_reported_together(good, problems):
+def test_checks_of_the_engine_and_of_the_connector_are_reported_together(good: str, problems: Problems) -> None:
     text = changed(changed(good, TABLE, 'table = "companies"\nquery = "x"'), CHANGE, "")
     assert problems(changed(text, URL, URL + '\nevery = "0s"')) == [
         f"{S}.every: must be at least 1 second",
@@ -397,13 +399,15 @@ def test_checks_of_the_engine_and_of_the_connector_are_reported_together(good, p
     ]
 
 
-def test_a_fault_of_a_streams_options_hides_none_of_its_mapping(good, problems):
+def test_a_fault_of_a_streams_options_hides_none_of_its_mapping(good: str, problems: Problems) -> None:
     text = changed(good, CHANGE, 'on_change = "perhaps"').replace('name = "name"', 'name = "lowr(name)"')
     assert problems(text) == [LOWR, f'{C}.on_change: must be "hold" or "resend"']
 
 
-def test_a_connector_compares_keys_of_its_own(good, problems, shelf, monkeypatch):
-    def mismatches(_, stream):
+def test_a_connector_compares_keys_of_its_own(
+    good: str, problems: Problems, shelf: type[Shelf], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mismatches(_: object, stream: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:
         yield ("children", "people", "table"), f"differs from {stream['table']}", "name the same"
 
     monkeypatch.setattr(shelf, "mismatches", mismatches, raising=False)
@@ -413,7 +417,9 @@ def test_a_connector_compares_keys_of_its_own(good, problems, shelf, monkeypatch
     ]
 
 
-def test_a_connectors_option_must_not_hide_one_of_the_engine(good, load, shelf, monkeypatch):
+def test_a_connectors_option_must_not_hide_one_of_the_engine(
+    good: str, load: Load, shelf: type[Shelf], monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Hiding(BaseModel):
         every: str = "5m"
 

@@ -27,35 +27,44 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "connectors/salesforce/config.example.toml"
 LINES = EXAMPLE.read_text(encoding="utf-8").splitlines()
 OPTION = re.compile(r"(?:# )?(?P<key>[a-z_]+) = .+")
-COMMENTED = [(number, line) for number, line in enumerate(LINES) if line.startswith("# ") and OPTION.fullmatch(line)]
+COMMENTED = [
+    (number, option["key"])
+    for number, line in enumerate(LINES)
+    if line.startswith("# ") and (option := OPTION.fullmatch(line))
+]
 NO_DEFAULTS = {"auth", "proxy", "ca_file"}
 
 
-def test_it_works_as_it_stands():
+def test_it_works_as_it_stands() -> None:
     config = load_config(EXAMPLE)
     assert warnings_of(config) == ()
     assert list(compile_all(config)) == ["sf.accounts", "sf.leads"]
 
 
-def test_every_option_is_written_down():
+def test_every_option_is_written_down() -> None:
     written = {found["key"] for line in LINES if (found := OPTION.fullmatch(line))}
     for model in (SalesforceSource, SalesforceStream, SalesforceChild):
         assert set(keys_of(model)) <= written
     auth = "\n".join(line for line in LINES if "auth =" in line)
-    for model in (ClientCredentials, Jwt, Password, SessionId):
-        assert all(f"{key} = " in auth for key in keys_of(model))
+    for flow in (ClientCredentials, Jwt, Password, SessionId):
+        assert all(f"{key} = " in auth for key in keys_of(flow))
 
 
-@pytest.mark.parametrize(("number", "line"), COMMENTED, ids=[f"{number + 1}" for number, _ in COMMENTED])
-def test_each_commented_line_works_in_its_place_and_shows_a_default(number, line, tmp_path):
-    key = OPTION.fullmatch(line)["key"]
-    lines = ["" if other.startswith(f"{key} = ") and key == "auth" else other for other in LINES]
-    lines[number] = line.removeprefix("# ")
+def test_each_commented_line_works_in_its_place_and_shows_a_default(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    path.write_text("\n".join(lines), encoding="utf-8")
     example = load_config(EXAMPLE)
-    loaded = load_config(path).model_copy(update={"path": EXAMPLE, "digest": example.digest})
-    assert (loaded == example) == (key not in NO_DEFAULTS)
+    shows_default: dict[str, bool] = {}
+    for number, key in COMMENTED:
+        lines = ["" if other.startswith(f"{key} = ") and key == "auth" else other for other in LINES]
+        lines[number] = LINES[number].removeprefix("# ")
+        path.write_text("\n".join(lines), encoding="utf-8")
+        try:
+            loaded = load_config(path)
+        except ConfigError as error:
+            raise AssertionError(f"line {number + 1}: {LINES[number]}") from error
+        same = loaded.model_copy(update={"path": EXAMPLE, "digest": example.digest}) == example
+        shows_default[f"{number + 1}: {key}"] = same
+    assert shows_default == {f"{number + 1}: {key}": key not in NO_DEFAULTS for number, key in COMMENTED}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +88,7 @@ def test_each_commented_line_works_in_its_place_and_shows_a_default(number, line
         ('object = "Lead"', 'object = "Lead"\nconverted = "maybe"', "converted"),
     ],
 )
-def test_what_cannot_work_is_refused_at_load_with_its_place(old, new, words, tmp_path):
+def test_what_cannot_work_is_refused_at_load_with_its_place(old: str, new: str, words: str, tmp_path: Path) -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     assert old in text
     path = tmp_path / "config.toml"
@@ -92,7 +101,7 @@ def test_what_cannot_work_is_refused_at_load_with_its_place(old, new, words, tmp
 
 
 @pytest.mark.parametrize(("flow", "words"), [("password", "new organisations"), ("session", "cannot be renewed")])
-def test_what_ends_some_day_is_warned_of_at_start(flow, words, tmp_path):
+def test_what_ends_some_day_is_warned_of_at_start(flow: str, words: str, tmp_path: Path) -> None:
     lines = ["" if line.startswith("auth = ") else line for line in LINES]
     number = next(number for number, line in enumerate(LINES) if line.startswith(f'# auth = {{ flow = "{flow}"'))
     lines[number] = LINES[number].removeprefix("# ")
@@ -122,7 +131,7 @@ def test_what_ends_some_day_is_warned_of_at_start(flow, words, tmp_path):
         ("https://acme--uat.sandbox.my.sfcrmapps.cn/x", "acme--uat.sandbox.my.sfcrmapps.cn"),
     ],
 )
-def test_a_domain_is_taken_in_any_usual_spelling(written, prefix):
+def test_a_domain_is_taken_in_any_usual_spelling(written: str, prefix: str) -> None:
     assert prefix_of(written) == prefix
 
 
@@ -135,7 +144,7 @@ def test_a_domain_is_taken_in_any_usual_spelling(written, prefix):
         ("acme.lightning.sfcrmapps.cn", '"acme.my.sfcrmproducts.cn"'),
     ],
 )
-def test_the_address_of_pages_names_the_one_to_write(pages, api):
+def test_the_address_of_pages_names_the_one_to_write(pages: str, api: str) -> None:
     with pytest.raises(ValueError, match=f"address of pages.*{api}"):
         prefix_of(pages)
 
@@ -153,12 +162,12 @@ NO_DOMAINS = [
 
 
 @pytest.mark.parametrize("written", NO_DOMAINS)
-def test_what_is_no_domain_of_salesforce_is_refused(written):
+def test_what_is_no_domain_of_salesforce_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match="is no"):
         prefix_of(written)
 
 
-def test_without_the_library_it_says_what_to_install(monkeypatch):
+def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "connectors.salesforce.session", raising=False)
     monkeypatch.setitem(sys.modules, "simple_salesforce", None)
     monkeypatch.setitem(sys.modules, "simple_salesforce.exceptions", None)
@@ -168,7 +177,7 @@ def test_without_the_library_it_says_what_to_install(monkeypatch):
     assert "'.[salesforce]'" in problem.hint
 
 
-def test_a_file_with_salesforce_is_checked_without_loading_the_library():
+def test_a_file_with_salesforce_is_checked_without_loading_the_library() -> None:
     code = f"import sys; from sync.commands.check import look; from pathlib import Path; \
 [*look(Path({str(EXAMPLE)!r}), file_only=True)]; sys.exit('simple_salesforce' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import psycopg
 import pytest
 
 from tests.databases import MUST_RUN
+from tests.free_port import free_port
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
@@ -38,9 +38,7 @@ class Pooler:
 def pooled(database: str) -> Iterator[Pooler]:
     if PROGRAM is None:
         (pytest.fail if MUST_RUN else pytest.skip)("pgbouncer is not installed")
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
+    port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
     (folder / "pgbouncer.ini").write_text(
         f"[databases]\n{database} = host=127.0.0.1 port=5432 dbname={database} user=postgres\n"

@@ -20,7 +20,11 @@ class Server:
     """One database of a test's own; `run` executes SQL with `?` for parameters and commits at once."""
 
     backend: str
-    url: str
+    _url: str
+
+    @property
+    def url(self) -> str:
+        return self._url
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         raise NotImplementedError
@@ -38,7 +42,7 @@ class Sqlite(Server):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.url = f"sqlite:///{path}"
+        self._url = f"sqlite:///{path}"
         self.connection = sqlite3.connect(path, isolation_level=None)
         self.connection.execute("PRAGMA synchronous = OFF")
 
@@ -54,7 +58,7 @@ class Sqlite(Server):
 class _Remote(Server):
     def __init__(self, connection: Any, url: str) -> None:
         self.connection = connection
-        self.url = url
+        self._url = url
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         with self.connection.cursor() as cursor:
@@ -86,7 +90,7 @@ class Duckdb(Server):
         self.engine = create_engine(self._url, poolclass=NullPool)
 
     @property
-    def url(self) -> str:  # type: ignore[override] # asked for, not set
+    def url(self) -> str:
         if self._waiting:
             self._run_all()
         return self._url
@@ -121,7 +125,7 @@ class Firebird(Server):
 
     def __init__(self, path: Path, empty: bytes) -> None:
         path.write_bytes(empty)
-        self.url = f"firebird+firebird:///{path}?charset=UTF8"
+        self._url = f"firebird+firebird:///{path}?charset=UTF8"
         self.connection = firebird_driver().connect(str(path), user="SYSDBA", charset="UTF8")
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from types import ModuleType
 from typing import Any
 
 from connectors.interface import StreamSpec
@@ -13,6 +15,9 @@ from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from sync.shared.words import Json, Page, Record, Wanted
 
 EVERYTHING = Wanted(None)
+Options = dict[str, Any]
+TABLE_AND_QUERY: tuple[Options, ...] = ({"table": "companies"}, {"query": "SELECT * FROM companies"})
+"""The two ways to read all of a table."""
 
 
 def stream(
@@ -38,6 +43,16 @@ def stream(
         timedelta(seconds=settle),
         page_size,
     )
+
+
+def whole_and_by(column: str) -> tuple[Options, ...]:
+    """A table that is read whole each time, and one that is read by a sequence."""
+    return ({}, {"modified": column, "modified_as": "sequence"})
+
+
+def errors_of(module: ModuleType, base: type[Exception]) -> list[type[Exception]]:
+    """Every exception of a driver's module."""
+    return [cls for _, cls in inspect.getmembers(module, inspect.isclass) if issubclass(cls, base)]
 
 
 def connect(url: str, clock: Callable[[], float] | None = None, **options: Any) -> SqlConnector:

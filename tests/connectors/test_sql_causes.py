@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import socket
 import warnings
 from pathlib import Path
@@ -20,7 +19,7 @@ from connectors.sql.engines import parse_url
 from connectors.sql.errors import as_source_error, translated
 from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable, SyncError
 from tests.connectors.sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Server, Sqlite
-from tests.connectors.sql_streams import connect, read_all, stream
+from tests.connectors.sql_streams import Options, connect, errors_of, read_all, stream
 
 SECRET = "hunter2-PASSWORD"
 VALUE = "jane.doe@example.com"
@@ -136,8 +135,8 @@ def test_what_sql_server_reads_in_no_subquery_is_named(query: str) -> None:
 
 @pytest.mark.parametrize("module", [duckdb, psycopg.errors, pymysql.err], ids=lambda module: module.__name__)
 def test_no_error_of_a_driver_comes_out_raw(module: ModuleType) -> None:
-    base = {"pymysql.err": pymysql.err.MySQLError}.get(module.__name__, getattr(module, "Error", None))
-    found = [cls for _, cls in inspect.getmembers(module, inspect.isclass) if issubclass(cls, base)]
+    base: type[Exception] = pymysql.err.MySQLError if module is pymysql.err else module.Error
+    found = errors_of(module, base)
     assert len(found) > 8
     for cls in found:
         for error in (cls(VALUE), exc.DBAPIError.instance("SELECT 1", {}, cls(VALUE), base)):
@@ -224,7 +223,7 @@ FIREBIRD = [
 
 
 @pytest.mark.parametrize(("options", "words"), FIREBIRD)
-def test_firebirds_errors_are_told_apart(firebird_server: Firebird, options: dict[str, str], words: str) -> None:
+def test_firebirds_errors_are_told_apart(firebird_server: Firebird, options: Options, words: str) -> None:
     firebird_server.run("CREATE TABLE companies (id integer PRIMARY KEY, name varchar(20))")
     firebird_server.run("INSERT INTO companies VALUES (1, 'secret')")
     with pytest.raises(SourceRefused) as refused:
@@ -266,8 +265,10 @@ def _assert_rows_are_named(server: Server) -> None:
     server.run("CREATE TABLE companies (id int PRIMARY KEY, name varchar(30))")
     server.run(f"INSERT INTO companies VALUES (1, '{VALUE}'), (2, '{VALUE}'), (3, '{VALUE}')")
     for number, (value, words) in enumerate(ROWS[server.backend].items()):
-        server.run(f"CREATE VIEW v{number} AS SELECT id, name, {value} AS x FROM companies")
-        for options in ({"table": f"v{number}"}, {"query": f"SELECT id, name, {value} AS x FROM companies"}):
+        select = f"SELECT id, name, {value} AS x FROM companies"
+        server.run(f"CREATE VIEW v{number} AS {select}")
+        ways: tuple[Options, ...] = ({"table": f"v{number}"}, {"query": select})
+        for options in ways:
             with pytest.raises(SourceRefused, match=words) as caught:
                 read_all(server.url, stream(**options))
             assert "view or query" in caught.value.hint or "child" in caught.value.hint, value

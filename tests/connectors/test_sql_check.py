@@ -17,7 +17,7 @@ from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Wanted
 from tests.connectors.sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Server, Sqlite
-from tests.connectors.sql_streams import connect, poll, read_all, stream
+from tests.connectors.sql_streams import Options, connect, poll, read_all, stream
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp()
 NAME = Wanted(frozenset({("name",)}))
@@ -118,7 +118,10 @@ def test_a_child_is_looked_at_too(server: Server) -> None:
 def test_a_label_is_refused_for_a_database_has_none(whole: bool, sqlite_server: Sqlite) -> None:
     _tables(sqlite_server)
     wanted = Wanted(None) if whole else Wanted(frozenset({("name",), ("name@label",)}))
-    readers = {("name",): ["sources.erp.streams.companies.lead.name"], ("name@label",): ["….lead.industry"]}
+    readers: dict[tuple[str, ...], list[str]] = {
+        ("name",): ["sources.erp.streams.companies.lead.name"],
+        ("name@label",): ["….lead.industry"],
+    }
     spec = replace(stream(wanted, key=["id"], modified="updated_at"), readers=readers)
     (error,) = _said(_check(sqlite_server, spec), "error")
     assert error.startswith("table companies has no column 'name@label' | a database has no labels for label() to give")
@@ -152,7 +155,7 @@ KINDS = {"sqlite": "DATETIME", "postgresql": "timestamp", "mariadb": "datetime",
     ],
 )
 def test_the_newest_change_is_shown_as_it_is_understood(
-    server: Server, kind: str, options: dict[str, str], value: Any, said: str
+    server: Server, kind: str, options: Options, value: Any, said: str
 ) -> None:
     declared = KINDS[server.backend] if kind == "naive" else kind
     server.run(f"CREATE TABLE companies (id int PRIMARY KEY, name varchar(20), updated_at {declared})")

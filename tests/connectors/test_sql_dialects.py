@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import sqlglot
-from sqlalchemy.dialects import mssql, oracle
+from sqlalchemy.engine import make_url
 from sqlalchemy.engine.default import DefaultDialect
 
 from connectors.sql.ordering import _BY_BACKEND, ColumnType
@@ -15,8 +15,8 @@ from connectors.sql.records import chunks
 from connectors.sql.statements import Bounds, ColumnOrder, Relation, page, rows_in
 
 DIALECTS: dict[str, Any] = {
-    "mssql": mssql.dialect(),
-    "oracle": oracle.dialect(),
+    "mssql": make_url("mssql://").get_dialect()(),
+    "oracle": make_url("oracle://").get_dialect()(),
     "snowflake": DefaultDialect(paramstyle="named"),
 }
 GRAMMARS = {"mssql": "tsql", "oracle": "oracle", "snowflake": "snowflake"}

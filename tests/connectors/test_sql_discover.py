@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import pytest
 
 from connectors.interface import Discovered, Discovers
 from connectors.sql.discovering import is_like_a_change
-from connectors.sql.tables import Column
+from connectors.sql.tables import Column, Family
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Wanted
 from tests.connectors.sql_servers import Firebird, Postgresql, Server, Sqlite
-from tests.connectors.sql_streams import connect, read_all, stream
+from tests.connectors.sql_streams import TABLE_AND_QUERY, connect, read_all, stream
 
 NOON = 1_773_144_000.0  # 2026-03-10T12:00:00Z
 
@@ -81,10 +82,10 @@ def test_a_thousand_tables_are_listed_in_few_statements(sqlite_server: Sqlite, m
     asked: list[str] = []
     plain = sqlite3.connect
 
-    def watched(*arguments: object, **named: object) -> sqlite3.Connection:
-        connection = plain(*arguments, **named)  # type: ignore[call-overload]
+    def watched(*arguments: Any, **named: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = plain(*arguments, **named)
         connection.set_trace_callback(asked.append)
-        return connection  # type: ignore[no-any-return]
+        return connection
 
     monkeypatch.setattr("connectors.sql.engines.sqlite3.connect", watched)
     assert len(discover(sqlite_server.url)) == 300
@@ -117,8 +118,8 @@ def test_what_is_not_there_is_said_with_what_is_like_it(sqlite_server: Sqlite) -
         ("geaendert_um", "other", False),
     ],
 )
-def test_a_time_of_change_is_known_by_its_name(name: str, family: str, like: bool) -> None:
-    assert is_like_a_change(Column(name, family, family)) is like  # type: ignore[arg-type]
+def test_a_time_of_change_is_known_by_its_name(name: str, family: Family, like: bool) -> None:
+    assert is_like_a_change(Column(name, family, family)) is like
 
 
 def test_numbers_that_tell_a_time_say_how_they_are_read(server: Server) -> None:
@@ -134,7 +135,7 @@ def test_blanks_that_fill_char_are_no_part_of_keys_and_values(firebird_server: F
     firebird_server.run("INSERT INTO companies VALUES ('ab', 'x ', 'cd')")
     firebird_server.run('CREATE TABLE "Mixed" (id int PRIMARY KEY, "Name" varchar(9))')
     firebird_server.run("INSERT INTO \"Mixed\" VALUES (1, 'x')")
-    for options in ({"table": "companies"}, {"query": "SELECT * FROM companies"}):
+    for options in TABLE_AND_QUERY:
         found = read_all(firebird_server.url, stream(**options))
         assert found["ab"].data == {"id": "ab", "name": "x ", "ch": "cd"}
         connector = connect(firebird_server.url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -123,7 +124,7 @@ def test_a_key_that_cannot_be_converted_is_refused_by_its_name(postgresql_server
         connector.close()
 
 
-def test_halving_asks_little_more_than_it_must(postgresql_server: Postgresql) -> None:
+def test_halving_asks_little_more_than_it_must(postgresql_server: Postgresql, monkeypatch: pytest.MonkeyPatch) -> None:
     """One spoiled row in a page of 1,000 costs about twice the logarithm, not a statement a row."""
     with _database("WIN1252") as connection:
         connection.execute(rb"CREATE TABLE companies (id int PRIMARY KEY, name text)")
@@ -132,9 +133,14 @@ def test_halving_asks_little_more_than_it_must(postgresql_server: Postgresql) ->
         )
         url = f"postgresql://postgres@127.0.0.1/{connection.info.dbname}"
         connector = connect(url)
-        asked = []
+        asked: list[object] = []
         run = connector._database.run
-        connector._database.run = lambda *arguments: asked.append(1) or run(*arguments)  # type: ignore[method-assign]
+
+        def counted(*arguments: Any) -> Any:
+            asked.append(arguments)
+            return run(*arguments)
+
+        monkeypatch.setattr(connector._database, "run", counted)
         assert len(poll(connector, stream(), {})[1].records) == 1000
         assert len(asked) < 60
         connector.close()

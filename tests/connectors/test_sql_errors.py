@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psycopg
@@ -22,7 +23,7 @@ from connectors.sql.errors import as_source_error, translated
 from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable, SyncError
 from sync.shared.words import Wanted
 from tests.connectors.sql_servers import Mariadb, Postgresql, Server, Sqlite
-from tests.connectors.sql_streams import connect, poll, read_all, stream
+from tests.connectors.sql_streams import connect, errors_of, poll, read_all, stream
 
 SECRET = "hunter2-PASSWORD"
 VALUE = "jane.doe@example.com"
@@ -37,7 +38,13 @@ def _make(cls: type[BaseException]) -> BaseException:
     """An instance with a value in every text it takes, whatever its signature."""
     if issubclass(cls, exc.DBAPIError):
         return cls(f"SELECT '{VALUE}'", {"p": VALUE}, Exception(VALUE))
-    for arguments in ((VALUE,), (VALUE, VALUE), (VALUE, [VALUE], []), (VALUE, VALUE, {}, Exception(VALUE))):
+    shapes: list[tuple[Any, ...]] = [
+        (VALUE,),
+        (VALUE, VALUE),
+        (VALUE, [VALUE], []),
+        (VALUE, VALUE, {}, Exception(VALUE)),
+    ]
+    for arguments in shapes:
         try:
             return cls(*arguments)
         except (TypeError, AttributeError):
@@ -55,18 +62,17 @@ def test_every_error_of_sqlalchemy_is_translated(cls: type[BaseException]) -> No
 
 
 @pytest.mark.parametrize("module", [psycopg, pymysql, sqlite3], ids=lambda module: module.__name__)
-def test_every_error_of_a_driver_is_translated(module: Any) -> None:
-    found = [cls for _, cls in inspect.getmembers(module, inspect.isclass) if issubclass(cls, module.Error)]
+def test_every_error_of_a_driver_is_translated(module: ModuleType) -> None:
+    found = errors_of(module, module.Error)
     if module is psycopg:
-        states = inspect.getmembers(psycopg.errors, inspect.isclass)
-        found += [cls for _, cls in states if issubclass(cls, psycopg.Error)]
+        found += errors_of(psycopg.errors, psycopg.Error)
     assert len(found) > 8
     for cls in found:
         with pytest.raises((SourceUnavailable, SourceRefused)) as caught, translated("erp", None, "x"):
             raise cls(VALUE)
         assert VALUE not in str(caught.value)
         wrapped = exc.DBAPIError.instance("SELECT 1", {}, cls(VALUE), module.Error)
-        again = as_source_error(wrapped, "erp", None, "x")  # type: ignore[arg-type]  # instance() is loosely typed
+        again = as_source_error(wrapped, "erp", None, "x")
         assert type(again) is type(caught.value)
 
 

@@ -14,7 +14,7 @@ from connectors.sql.keys import id_parts, row_id
 from connectors.sql.statements import Relation
 from sync.shared.words import Wanted
 from tests.connectors.sql_servers import Server, Sqlite
-from tests.connectors.sql_streams import connect, poll, stream
+from tests.connectors.sql_streams import connect, poll, stream, whole_and_by
 
 NAME = Wanted(frozenset({("name",)}))
 
@@ -42,7 +42,7 @@ def test_keys_of_several_columns_are_paged_swept_and_found_again(server: Server)
     child = {"table": "contacts", "parent": ["tenant", "company", "sub"], "key": ["no", "tenant"]}
     wanted = Wanted(frozenset({("name",)}), {"contacts": NAME})
     connector = connect(server.url)
-    for options in ({}, {"modified": "u", "modified_as": "sequence"}):
+    for options in whole_and_by("u"):
         spec = stream(wanted, key=["tenant", "number", "sub"], page_size=5, children={"contacts": child}, **options)
         records = [record for page in poll(connector, spec, {}) for record in page.records]
         assert {record.id: record.data["name"] for record in records} == {
@@ -99,7 +99,7 @@ def test_rows_that_repeat_a_key_are_said_and_always_the_same_one_counts(server: 
         server.run("DELETE FROM towns")
         server.many("INSERT INTO towns VALUES (1, ?)", [(town,) for town in towns])
         server.run("INSERT INTO towns VALUES (2, 'Rom')")
-        for options in ({}, {"modified": "u", "modified_as": "sequence"}):
+        for options in whole_and_by("u"):
             spec = stream(wanted, query=query, **options)
             (page,) = [page for page in poll(connector, spec, {}) if page.records]
             assert {record.id: record.data["town"] for record in page.records} == {"1": "Ulm", "2": "Rom"}

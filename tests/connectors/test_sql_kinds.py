@@ -7,7 +7,7 @@ import pytest
 from connectors.interface import Describes, FieldKind
 from sync.shared.words import Wanted
 from tests.connectors.sql_servers import Server
-from tests.connectors.sql_streams import connect, stream
+from tests.connectors.sql_streams import TABLE_AND_QUERY, connect, stream
 
 COLUMNS = {
     "postgresql": "flag boolean, tiny smallint, amount numeric(10,2), ratio real, short varchar(3), code char(2), "
@@ -54,7 +54,7 @@ def test_the_kinds_of_columns_are_told(server: Server, query: bool) -> None:
     names = [part.split()[0] for part in COLUMNS[server.backend].split(", ")]
     child = {"table": "contacts", "parent": "company_id", "key": "id"}
     wanted = Wanted(frozenset((name,) for name in names), {"contacts": Wanted(frozenset({("priv",)}))})
-    options = {"query": "SELECT * FROM companies"} if query else {"table": "companies"}
+    options = TABLE_AND_QUERY[query]
     connector = connect(server.url)
     try:
         assert isinstance(connector, Describes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -173,15 +174,15 @@ class _Table:
     def draw(self, now: int, late: int) -> None:
         """A row whose writer's clock (wrong by `skew`) shows its time now; committed `late` later."""
         at = datetime(1970, 1, 1) + timedelta(microseconds=now + self.skew)
-        value: Any = {
+        values: dict[type, Callable[[], Any]] = {
             Naive: lambda: at,
             Epoch: lambda: (now + self.skew) // SECOND,
             TextScale: lambda: (
                 f"{at:%Y-%m-%d %H:%M}" if self.scale is SIMPLE["minutes"] else f"{at:%Y-%m-%dT%H:%M:%SZ}"
             ),
             Days: lambda: f"{at:%Y-%m-%d}",
-        }[type(self.scale)]()
-        self.rows.append((value, now + late))
+        }
+        self.rows.append((values[type(self.scale)](), now + late))
 
     def poll(self, lane: SqlLane, now: int, backfilled: bool) -> tuple[SqlLane, int]:
         lane = plan(lane, self.scale, now, OVERLAP, SETTLE, backfilled=backfilled)
@@ -394,16 +395,17 @@ def test_text_columns_are_judged_by_their_values() -> None:
     for values, shape in good:
         assert scale_by_values(values, cursor)[1] == shape.to_json()
     assert scale_by_values([], cursor) == (None, None)
-    for values in (
+    unfit: tuple[list[object], ...] = (
         ["2026-01-02 03:04:05", "2026-01-02T03:04:05"],
         ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05+02:00"],
         ["2026-01-02", "2026-01-02 03:04:05"],
         ["02.01.2026 03:04", "yesterday"],
         [1_700_000_000, "2026-01-02 03:04:05"],
         [1_700_000_000],
-    ):
+    )
+    for mixed in unfit:
         with pytest.raises(UnfitCursor):
-            scale_by_values(values, cursor)
+            scale_by_values(mixed, cursor)
     with pytest.raises(UnfitCursor):
         scale_by_values(["2026-01-02"], Cursor("updated_at", "UTC", "epoch_s"))
     with pytest.raises(UnfitCursor):

@@ -22,21 +22,10 @@ from sync.polling.job import StreamJob
 from sync.polling.poll import Poller
 from tests.connectors.sql_servers import Server, Sqlite
 from tests.connectors.sql_streams import connect, stream
+from tests.state.ledger_tools import FakeClock
 
 NAME = "erp.companies"
 RULE = RateLimit(b"key", 100_000, 60.0)
-
-
-class Clock:
-    """Any time will do."""
-
-    boot_id = "boot-1"
-
-    def wall(self) -> float:
-        return 1_790_000_000.0
-
-    def boot(self) -> float:
-        return 1_790_000_000.0
 
 
 @dataclass
@@ -90,7 +79,7 @@ class World:
 @contextmanager
 def world(folder: Path, server: Server, lead: Mapping[str, Any] | None = None, **options: Any) -> Iterator[World]:
     connector = connect(server.url)
-    with Ledger(folder / "ledger.db", own=True, clock=Clock()) as ledger:
+    with Ledger(folder / "ledger.db", own=True, clock=FakeClock()) as ledger:
         yield World(ledger, connector, options, lead or {"kind": "company", "name": "name"}, [])
     connector.close()
 

@@ -16,7 +16,7 @@ from connectors.sql.connector import SqlConnector
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Json, Wanted
 from tests.connectors.sql_servers import Mariadb, Postgresql, Server, Sqlite
-from tests.connectors.sql_streams import connect, poll, stream
+from tests.connectors.sql_streams import connect, poll, stream, whole_and_by
 
 NAME = Wanted(frozenset({("name",)}))
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp()
@@ -75,7 +75,7 @@ def test_a_sequence_of_any_numbers_shows_each_row_once(
     server.run(f"CREATE TABLE companies (id int PRIMARY KEY, name varchar(20), u {type_})")
     values = _tied(type_, 40, 6, CURSORS[backend][type_])
     server.many("INSERT INTO companies VALUES (?, 'x', ?)", list(enumerate(values)))
-    connector, lanes, time = connect(server.url, lambda: time[0]), {}, [NOON]
+    connector, lanes, time = connect(server.url, lambda: time[0]), dict[str, Json](), [NOON]
     spec = stream(NAME, modified="u", modified_as="sequence", page_size=3)
     shown = _shown(connector, spec, lanes)
     assert sorted(shown, key=int) == [str(number) for number in range(40)]
@@ -169,7 +169,14 @@ def test_a_lane_that_was_left_by_an_older_version_is_read_on(
     """Where the place was kept as the driver showed it, and that is not exact, it is read from its start again."""
     mariadb_server.run(f"CREATE TABLE companies (id int PRIMARY KEY, name varchar(20), u {type_})")
     mariadb_server.many("INSERT INTO companies VALUES (?, 'x', 5)", [(number,) for number in range(10)])
-    lane = {"of": "u sequence UTC", "through": "5", "start": None, "quiet": "6", "marks": [], "shape": None}
+    lane: dict[str, Json] = {
+        "of": "u sequence UTC",
+        "through": "5",
+        "start": None,
+        "quiet": "6",
+        "marks": [],
+        "shape": None,
+    }
     backfill = {"of": lane["of"], "high": "6", "after": place, "again": None, "waits": False}
     connector = connect(mariadb_server.url, lambda: NOON)
     spec = stream(NAME, modified="u", modified_as="sequence", page_size=4)
@@ -232,7 +239,7 @@ def test_a_key_of_any_type_is_paged_swept_and_found_again(
     server.many("INSERT INTO companies VALUES (?, ?, 5)", [(key, f"n{at}") for at, key in enumerate(keys)])
     connector = connect(server.url)
     names = {f"n{at}" for at in range(len(keys))}
-    for options in ({}, {"modified": "r", "modified_as": "sequence"}):
+    for options in whole_and_by("r"):
         spec = stream(NAME, page_size=2, **options)
         pages = poll(connector, spec, {})
         shown = [(record.id, record.data["name"]) for page in pages for record in page.records]
@@ -309,7 +316,7 @@ def test_rows_within_one_microsecond_are_shown_once_each(duck: tuple[str, Callab
         "INSERT INTO companies SELECT i, 'x', make_timestamp_ns(1704067200123456000 + 100 * (i * 7 % 13)) "
         "FROM range(60) r(i)"
     )
-    spec, lanes = stream(NAME, modified="m", page_size=4, overlap=0), {}
+    spec, lanes = stream(NAME, modified="m", page_size=4, overlap=0), dict[str, Json]()
     assert sorted(_duck_shown(url, spec, lanes), key=int) == [str(number) for number in range(60)]
     run("UPDATE companies SET m = timestamp_ns '2026-03-10 11:59:59.000000900' WHERE id < 30")
     run("UPDATE companies SET m = timestamp_ns '2026-03-10 12:00:01.000000100' WHERE id < 15")
@@ -412,7 +419,7 @@ def test_a_value_that_the_driver_rounds_up_ends_the_poll_instead_of_passing_rows
 def test_what_the_live_lane_has_shown_may_be_the_backfills_too(sqlite_server: Sqlite) -> None:
     sqlite_server.run("CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT, m TEXT)")
     sqlite_server.many("INSERT INTO companies VALUES (?, 'x', '2026-03-10 11:00:00')", [(1,), (2,), (3,)])
-    connector, lanes = connect(sqlite_server.url, lambda: NOON), {}
+    connector, lanes = connect(sqlite_server.url, lambda: NOON), dict[str, Json]()
     spec = stream(NAME, modified="m", page_size=3)
     for page in connector.read(spec, lanes):
         lanes[page.lane] = page.cursor
@@ -427,7 +434,7 @@ def test_what_the_live_lane_has_shown_may_be_the_backfills_too(sqlite_server: Sq
 def test_rows_that_change_between_pages_are_nothing_odd(sqlite_server: Sqlite) -> None:
     sqlite_server.run("CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT, u INTEGER)")
     sqlite_server.many("INSERT INTO companies VALUES (?, 'x', ?)", [(number, number) for number in range(20)])
-    connector, lanes = connect(sqlite_server.url), {}
+    connector, lanes = connect(sqlite_server.url), dict[str, Json]()
     spec = stream(NAME, modified="u", modified_as="sequence", page_size=4)
     shown: list[str] = []
     for page in connector.read(spec, lanes):

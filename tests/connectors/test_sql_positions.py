@@ -16,12 +16,12 @@ from sync.polling.judge import is_before
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Json
 from tests.connectors.sql_servers import Duckdb, Postgresql, Server, Sqlite
-from tests.connectors.sql_streams import connect, poll, read_all, stream
+from tests.connectors.sql_streams import Options, connect, poll, read_all, stream
 
-SEQUENCE = {"modified": "ver", "modified_as": "sequence"}
+SEQUENCE: Options = {"modified": "ver", "modified_as": "sequence"}
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
-TIMES: dict[str, tuple[dict[str, str], Any, dict[str, str]]] = {
+TIMES: dict[str, tuple[dict[str, str], Any, Options]] = {
     "naive": (
         {"sqlite": "DATETIME", "postgresql": "timestamp", "mariadb": "datetime"},
         lambda at: f"{at:%Y-%m-%d %H:%M:%S}",

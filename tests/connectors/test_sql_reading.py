@@ -47,7 +47,7 @@ def _statements() -> Iterator[list[str]]:
 def test_25_000_rows_with_one_time_are_read_once_in_the_backfill(server: Server) -> None:
     _companies(server, [(number, f"name {number}", "2026-01-02 03:04:05") for number in range(25_000)])
     server.run("CREATE INDEX companies_updated ON companies (updated_at, id)")
-    connector, lanes = connect(server.url), {}
+    connector, lanes = connect(server.url), dict[str, Json]()
     pages = poll(connector, stream(NAME, modified="updated_at"), lanes)
     connector.close()
     ids = [record.id for page in pages for record in page.records]
@@ -58,7 +58,7 @@ def test_25_000_rows_with_one_time_are_read_once_in_the_backfill(server: Server)
 def test_what_was_loaded_just_before_the_first_poll_is_backfill_too(server: Server) -> None:
     at = "2026-03-10 12:00:00"
     _companies(server, [(number, "x", at) for number in range(50)])
-    connector, lanes = connect(server.url, lambda: NOON + 60), {}
+    connector, lanes = connect(server.url, lambda: NOON + 60), dict[str, Json]()
     pages = poll(connector, stream(NAME, modified="updated_at", page_size=7), lanes)
     assert sum(len(page.records) for page in pages if page.backfill) == 50
     assert sum(len(page.records) for page in pages if not page.backfill) == 0
@@ -69,7 +69,7 @@ def test_what_was_loaded_just_before_the_first_poll_is_backfill_too(server: Serv
 def test_the_databases_own_clock_rules(backend: str, request: pytest.FixtureRequest) -> None:
     server: Server = request.getfixturevalue(f"{backend}_server")
     _companies(server, [])
-    spec, lanes = stream(NAME, modified="updated_at"), {}
+    spec, lanes = stream(NAME, modified="updated_at"), dict[str, Json]()
     connector = connect(server.url)
     poll(connector, spec, lanes)
     now = "clock_timestamp()" if backend == "postgresql" else "utc_timestamp(6)"
@@ -86,7 +86,7 @@ def test_the_databases_own_clock_rules(backend: str, request: pytest.FixtureRequ
 
 def test_a_lost_connection_ends_the_poll_and_the_next_one_resumes(postgresql_server: Postgresql) -> None:
     _companies(postgresql_server, [(number, "x", "2026-01-02 03:04:05") for number in range(30)])
-    spec, lanes = stream(NAME, modified="updated_at", page_size=10), {}
+    spec, lanes = stream(NAME, modified="updated_at", page_size=10), dict[str, Json]()
     connector = connect(postgresql_server.url)
     found: set[str] = set()
     with pytest.raises(SourceUnavailable, match="lost"):
@@ -143,7 +143,7 @@ def test_children_cost_one_query_a_page_and_a_quiet_poll_one_a_lane(server: Serv
     wanted = Wanted(frozenset({("name",)}), {"contacts": Wanted(frozenset({("email",)}))})
     spec = stream(wanted, modified="updated_at", children={"contacts": contacts})
     time = [NOON]
-    connector, lanes = connect(server.url, lambda: time[0]), {}
+    connector, lanes = connect(server.url, lambda: time[0]), dict[str, Json]()
     with _statements() as seen:
         pages = poll(connector, spec, lanes)
     assert sum(len(page.records) for page in pages) == 1200
@@ -178,7 +178,7 @@ def test_one_column_may_be_key_cursor_and_value(server: Server) -> None:
     server.many("INSERT INTO companies VALUES (?, ?)", [(number, f"n{number}") for number in range(10)])
     spec = stream(Wanted(frozenset({("id",), ("name",)})), modified="id", modified_as="sequence", page_size=3)
     time = [NOON]
-    connector, lanes = connect(server.url, lambda: time[0]), {}
+    connector, lanes = connect(server.url, lambda: time[0]), dict[str, Json]()
     first = [record for page in poll(connector, spec, lanes) for record in page.records]
     assert [(record.id, record.modified, dict(record.data)) for record in first] == [
         (str(number), str(number), {"id": number, "name": f"n{number}"}) for number in range(10)
@@ -194,7 +194,7 @@ def test_a_number_that_was_drawn_before_the_first_poll_and_committed_after_it_ar
     sqlite_server.many("INSERT INTO companies VALUES (?, 'x')", [(1,), (2,), (5,)])
     spec = stream(NAME, modified="id", modified_as="sequence")
     time = [NOON]
-    connector, lanes = connect(sqlite_server.url, lambda: time[0]), {}
+    connector, lanes = connect(sqlite_server.url, lambda: time[0]), dict[str, Json]()
     poll(connector, spec, lanes)
     sqlite_server.run("INSERT INTO companies VALUES (3, 'late')")
     time[0] += 601
@@ -208,7 +208,7 @@ def test_a_number_that_was_drawn_before_the_first_poll_and_committed_after_it_ar
 def test_without_a_modified_column_every_poll_reads_the_table(server: Server) -> None:
     server.run("CREATE TABLE companies (id int PRIMARY KEY, name varchar(20))")
     server.many("INSERT INTO companies VALUES (?, ?)", [(number, f"n{number}") for number in range(10)])
-    connector, lanes, spec = connect(server.url), {}, stream(NAME, page_size=4)
+    connector, lanes, spec = connect(server.url), dict[str, Json](), stream(NAME, page_size=4)
     first = poll(connector, spec, lanes)
     assert [len(page.records) for page in first if page.backfill] == [4, 4, 2]
     again = poll(connector, spec, lanes)
@@ -222,7 +222,7 @@ def test_another_cursor_column_reads_everything_anew_and_not_as_backfill(sqlite_
     sqlite_server.many(
         "INSERT INTO companies VALUES (?, 'x', '2026-01-02 03:04:05', ?)", [(n, 7 - n) for n in range(5)]
     )
-    connector, lanes = connect(sqlite_server.url), {}
+    connector, lanes = connect(sqlite_server.url), dict[str, Json]()
     first = stream(NAME, modified="made")
     poll(connector, first, lanes)
     for other in (
@@ -241,7 +241,7 @@ def test_a_text_column_that_changes_its_form_is_refused_not_misread(sqlite_serve
     sqlite_server.run("CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT, updated_at TEXT)")
     sqlite_server.run("INSERT INTO companies VALUES (1, 'x', '2026-03-01 03:04:05')")
     time = [NOON]
-    connector, lanes = connect(sqlite_server.url, lambda: time[0]), {}
+    connector, lanes = connect(sqlite_server.url, lambda: time[0]), dict[str, Json]()
     spec = stream(NAME, modified="updated_at")
     poll(connector, spec, lanes)
     sqlite_server.run("INSERT INTO companies VALUES (2, 'y', '2026-03-09T03:04:05Z')")
@@ -326,7 +326,7 @@ def test_opening_needs_no_driver_and_no_network() -> None:
 def test_a_zoned_window_keeps_its_overlap(postgresql_server: Postgresql, overlap: timedelta) -> None:
     _companies(postgresql_server, [(1, "x", "2026-01-01 00:00:00")])
     time = [NOON]
-    spec, lanes = stream(NAME, modified="updated_at", overlap=overlap.total_seconds()), {}
+    spec, lanes = stream(NAME, modified="updated_at", overlap=overlap.total_seconds()), dict[str, Json]()
     connector = connect(postgresql_server.url, lambda: time[0])
     poll(connector, spec, lanes)
     time[0] += 7200

@@ -112,8 +112,8 @@ def test_postgresql_is_reached_by_the_second_address_and_knows_the_name(
     url = parse_url(postgresql_server.url).set(host="db.here")
     engine = make_engine(url, OPTIONS)
     with engine.connect() as connection:
-        info = connection.connection.driver_connection.info  # type: ignore[union-attr]
-        assert info.host == "db.here"
+        driver: Any = connection.connection.driver_connection
+        assert driver.info.host == "db.here"
     engine.dispose()
     assert asked == ["db.here"]
 

@@ -18,7 +18,7 @@ from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Wanted
 from tests.connectors.pgbouncer import Pooler, pooled
 from tests.connectors.sql_servers import Mariadb, Postgresql
-from tests.connectors.sql_streams import connect, poll, read_all, stream
+from tests.connectors.sql_streams import connect, poll, read_all, stream, whole_and_by
 
 VALUES = {
     "span": ("interval", "1 year 2 mons 3 days", "P1Y2M3D"),
@@ -183,7 +183,7 @@ def test_empty_and_long_keys_are_paged_and_found_again(mariadb_server: Mariadb, 
     keys = ["", "b", *(f"{'x' * 700}{number * 7 % 41:03d}" for number in range(41))]
     mariadb_server.many("INSERT INTO companies VALUES (?, ?, 1)", [(key, f"n{at}") for at, key in enumerate(keys)])
     connector = connect(mariadb_server.url)
-    for options in ({}, {"modified": "ver", "modified_as": "sequence"}):
+    for options in whole_and_by("ver"):
         spec = stream(page_size=3, **options)
         shown = [record.id for page in poll(connector, spec, {}) for record in page.records]
         assert sorted(shown) == sorted(keys)

@@ -16,7 +16,7 @@ from connectors.sql.connection import Database
 from connectors.sql.engines import parse_url
 from connectors.sql.options import SqlSource
 from sync.shared.errors import SourceRefused
-from sync.shared.words import Record
+from sync.shared.words import Json, Record
 from tests.connectors.sql_servers import Duckdb, Mariadb, Postgresql, Server
 from tests.connectors.sql_streams import connect, poll, read_all, stream
 
@@ -62,7 +62,7 @@ def test_long_rows_make_short_pages_and_a_huge_one_stands_alone(server: Server, 
     fill(server, lengths)
     spec = stream(modified=modified) if modified else stream()
     whole(read_all(server.url, spec), lengths)
-    connector, lanes = connect(server.url), {}  # type: ignore[var-annotated]
+    connector, lanes = connect(server.url), dict[str, Json]()
     pages = poll(connector, spec, lanes)
     most = max(sum(len(record.data["note"] or "") for record in page.records) for page in pages)
     assert most <= LIMIT

@@ -20,7 +20,7 @@ from connectors.sql.keys import id_text, key_rows, pack, unpack
 from connectors.sql.values import DEEPEST, JsonText, UnreadableValue, clock_text, plain
 from sync.shared.words import Wanted
 from tests.connectors.sql_servers import Duckdb, Mariadb, Postgresql, Server, Sqlite
-from tests.connectors.sql_streams import read_all, stream
+from tests.connectors.sql_streams import TABLE_AND_QUERY, Options, read_all, stream
 
 COLUMNS: dict[str, tuple[str, str, str, Any, Any]] = {
     # name: type in SQLite, PostgreSQL, MariaDB; what is written; what is read
@@ -61,7 +61,7 @@ def test_the_same_content_gives_the_same_data_in_every_database(server: Server) 
         assert record.data == {name: column[4] for name, column in COLUMNS.items()} | extra
 
 
-WAYS = {
+WAYS: dict[str, Options] = {
     "table": {"table": "companies"},
     "view": {"table": "shown"},
     "view over a view": {"table": "shown_again"},
@@ -88,9 +88,11 @@ def test_a_column_has_one_value_however_it_is_read(server: Server) -> None:
         records = read_all(server.url, stream(**options))
         assert set(records) == {"1", "2"}
         assert records["2"].data == expected, way
-    for relation in ({"table": "renamed"}, {"query": "SELECT id, yes AS ja, doc AS dok, at AS um FROM companies"}):
+    renaming = "SELECT id, yes AS ja, doc AS dok, at AS um FROM companies"
+    renamed: tuple[Options, ...] = ({"table": "renamed"}, {"query": renaming})
+    for relation in renamed:
         if relation == {"table": "renamed"}:
-            server.run("CREATE VIEW renamed AS SELECT id, yes AS ja, doc AS dok, at AS um FROM companies")
+            server.run(f"CREATE VIEW renamed AS {renaming}")
         data = read_all(server.url, stream(**relation))["2"].data
         assert data == {"id": 2, "ja": True, "dok": expected["doc"], "um": expected["at"]}
 
@@ -116,7 +118,7 @@ def test_numbers_are_exact_to_the_last_digit(server: Server) -> None:
     number = {"sqlite": "text", "postgresql": "numeric", "mariadb": "decimal(65,30)"}[server.backend]
     server.run(f"CREATE TABLE companies (id int PRIMARY KEY, n {number}, s {number}, doc json)")
     server.run("INSERT INTO companies VALUES (1, ?, ?, ?)", [digits, small, inside])
-    for way in ({"table": "companies"}, {"query": "SELECT * FROM companies"}):
+    for way in TABLE_AND_QUERY:
         data = read_all(server.url, stream(**way))["1"].data
         assert (data["n"], data["s"]) == (digits, small if server.backend == "sqlite" else 1e-30)
         expected = {"a": "0.1234567890123456789", "b": "12345678901234567890123", "c": 2.5, "d": "1e400", "e": 100.0}
@@ -205,7 +207,7 @@ def test_an_offset_counts_whatever_the_column_is_declared_as(sqlite_server: Sqli
         " (1, '2026-01-02 03:04:05+02:00', '2026-01-02 00:30:00 +0100', '2026-01-02T03:04:05Z')"
     )
     at = {"a": "2026-01-02T01:04:05Z", "b": "2026-01-01T23:30:00Z", "c": "2026-01-02T03:04:05Z"}
-    for way in ({}, {"query": "SELECT * FROM companies"}):
+    for way in TABLE_AND_QUERY:
         assert read_all(sqlite_server.url, stream(**way))["1"].data == {"id": 1, **at}
 
 
@@ -214,7 +216,7 @@ def test_single_precision_in_duckdb_is_what_it_shows(duckdb_server: Duckdb) -> N
     numbers = ["0.1", "-7.25", "16777217", "3.4e38", "1e-45", "1234567.9", "0.33333334", "1e10"]
     for number, text in enumerate([*numbers, "nan", "inf"]):
         duckdb_server.run(f"INSERT INTO companies VALUES ({number}, '{text}'::float)")
-    for way in ({}, {"query": "SELECT * FROM companies"}):
+    for way in TABLE_AND_QUERY:
         records = read_all(duckdb_server.url, stream(**way))
         values = [records[str(number)].data["r"] for number in range(len(numbers))]
         shown = [float(text) for (text,) in duckdb_server.run("SELECT r::varchar FROM companies ORDER BY id LIMIT 8")]

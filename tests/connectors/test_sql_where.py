@@ -10,7 +10,7 @@ from sync.config.schema import LeadTable, Wire
 from sync.mapping.compile import LeadMapping, compile_mapping
 from sync.mapping.result import Lead
 from tests.connectors.sql_servers import Server
-from tests.connectors.sql_streams import read_all, stream
+from tests.connectors.sql_streams import TABLE_AND_QUERY, read_all, stream
 
 FLAGS = {
     "postgresql": {"as_bool": "boolean", "as_small": "smallint", "as_numeric": "numeric(3,1)", "as_real": "real"},
@@ -46,10 +46,10 @@ def test_a_flag_counts_as_the_database_counts_it(server: Server, query: bool) ->
     flags = FLAGS[server.backend]
     columns = ", ".join(f"{name} {kind}" for name, kind in flags.items())
     server.run(f"CREATE TABLE companies (id int PRIMARY KEY, name varchar(9), {columns})")
-    for id_, (name, flag) in enumerate([("a", 0), ("b", 1), ("c", 1), ("d", None)]):
-        cells = [flag if flag is None or kind != "boolean" else bool(flag) for kind in flags.values()]
+    for id_, (name, value) in enumerate([("a", 0), ("b", 1), ("c", 1), ("d", None)]):
+        cells = [value if value is None or kind != "boolean" else bool(value) for kind in flags.values()]
         server.run(f"INSERT INTO companies VALUES (?, ?{', ?' * len(cells)})", [id_, name, *cells])
-    options = {"query": "SELECT * FROM companies"} if query else {}
+    options = TABLE_AND_QUERY[query]
     records = read_all(server.url, stream(**options))
     for flag, kind in flags.items():
         column = f"{flag}::int" if kind == "boolean" and server.backend == "postgresql" else flag

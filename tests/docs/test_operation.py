@@ -82,7 +82,7 @@ def a_log() -> str:
     numbers = {"leads", "pending", "milliseconds", "room", "records", "read", "used", "limit", "pages", *PARTS}
     lines = ["Starting closingdealz-sync.service…"]
     for name, event in EVENTS.items():
-        fields = {field: 3 if field in numbers else "4711" for field in event.fields}
+        fields: dict[str, object] = {field: 3 if field in numbers else "4711" for field in event.fields}
         if "read" in fields:
             fields["read"] = 99
         if "streams" in fields:

@@ -157,9 +157,11 @@ def test_events_are_emitted_and_only_known_ones() -> None:
     emitted = set()
     for path in (ROOT / "sync").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            is_emit = isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "emit"
-            if is_emit and node.args and isinstance(node.args[0], ast.Constant):  # type: ignore[attr-defined]
-                emitted.add(node.args[0].value)  # type: ignore[attr-defined]
+            match node:
+                case ast.Call(
+                    func=ast.Name(id="emit") | ast.Attribute(attr="emit"), args=[ast.Constant(value=name), *_]
+                ):
+                    emitted.add(name)
     assert emitted == set(EVENTS)
 
 

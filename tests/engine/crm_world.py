@@ -22,7 +22,8 @@ from sync.polling.job import StreamJob
 from sync.polling.poll import Poller
 from sync.polling.sweep import learn_contacts
 from sync.shared.words import Json, Listing, Page, Record, Wanted
-from tests.engine.guard_world import RULE, Clock, unsynced
+from tests.engine.guard_world import RULE, PartOfConnector
+from tests.state.ledger_tools import FakeClock, unsynced
 
 STREAMS = ("leads", "contacts", "companies")
 PERSON = {"kind": "contact", "name": "name", "emails": "[email]", "phones": "[phone]", "where": "wanted"}
@@ -104,7 +105,7 @@ class Crm:
         return found
 
 
-class CrmConnector:
+class CrmConnector(PartOfConnector):
     """One stream of it. `pages` is how many records a page has."""
 
     def __init__(self, crm: Crm, page: int = 10) -> None:
@@ -166,7 +167,7 @@ class World:
         self, folder: Path, *, on_change: OnChange = "hold", match_on: Sequence[MatchKind] = ("email",)
     ) -> None:
         self.path = folder / "ledger.db"
-        self.crm, self.clock = Crm(), Clock()
+        self.crm, self.clock = Crm(), FakeClock()
         self.on_change: OnChange = on_change
         self.match_on: dict[str, Sequence[MatchKind]] = dict.fromkeys(STREAMS, match_on)
         self.tables = dict(TABLES)
@@ -186,8 +187,8 @@ class World:
         self.close()
         for suffix in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-        rebuild(self.path, clock=self.clock)  # type: ignore[arg-type] # stands still
-        self.clock.now += 3600
+        rebuild(self.path, clock=self.clock)
+        self.clock.advance(3600)
         self.start()
 
     def register(self) -> None:
@@ -232,17 +233,17 @@ class World:
         """The turn of each of these streams (of all, without names): what is to be judged again, then what is new."""
         for name in names or STREAMS:
             self.judge_again(name)
-            self.poller(name).poll(CrmConnector(self.crm))  # type: ignore[arg-type] # the part that is asked for
+            self.poller(name).poll(CrmConnector(self.crm))
 
     def judge_again(self, name: str) -> bool:
         poller = self.poller(name)
         due = poller.has_to_judge_again()
         if due:
-            poller.remap(CrmConnector(self.crm))  # type: ignore[arg-type] # likewise
+            poller.remap(CrmConnector(self.crm))
         return due
 
     def sweep(self, name: str) -> None:
-        self.poller(name).sweep(CrmConnector(self.crm))  # type: ignore[arg-type] # likewise
+        self.poller(name).sweep(CrmConnector(self.crm))
 
     # -- sending
 

@@ -2,52 +2,48 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import structlog
-
-from connectors.interface import StreamSpec
+from connectors.interface import Finding, StreamSpec
 from state.database import Connect
 from state.ledger import Ledger
 from state.rows import Claim, OnChange
 from state.slots import RateLimit
 from state.streams import DeclaredStream
-from sync import log
 from sync.config.schema import Guard, LeadTable, Table, Wire
 from sync.mapping.compile import compile_mapping
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.poll import Poller
 from sync.shared.words import Json, Listing, Page, Record, Wanted
+from tests.state.ledger_tools import FakeClock, Unsynced, unsynced
 
 NAME = "erp.firms"
 LEAD = {"kind": "company", "name": "name", "emails": "[email]", "phones": "[phone]", "labels": ["'erp'"]}
 
 
+class PartOfConnector:
+    """What no poll, sweep or remap asks of a connector."""
+
+    def identity(self, stream: StreamSpec) -> Mapping[str, str]:
+        raise NotImplementedError
+
+    def check(self, stream: StreamSpec) -> Sequence[Finding]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
 @dataclass
-class Clock:
-    """Stands still until a test moves it."""
-
-    now: float = 1_767_225_600.0
-    boot_id: str = "boot-1"
-
-    def wall(self) -> float:
-        return self.now
-
-    def boot(self) -> float:
-        return self.now
-
-
-@dataclass
-class Shelf:
+class Shelf(PartOfConnector):
     """A source whose records are versions, one after the other; the cursor counts those that are read."""
 
     versions: list[Record] = field(default_factory=list)
@@ -91,17 +87,6 @@ class Shelf:
         return {each.id: each for each in self.versions if each.id not in self.gone}
 
 
-class Unsynced(sqlite3.Connection):
-    """Leaves out the syncing to the disk: no power is lost here."""
-
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        return super().execute("PRAGMA synchronous = OFF" if sql.startswith("PRAGMA synchronous") else sql, parameters)
-
-
-def unsynced(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Unsynced)
-
-
 class Killed(BaseException):
     """The process ended here, as far as the ledger can tell."""
 
@@ -137,7 +122,7 @@ class World:
 
     def __init__(self, folder: Path, *, start: str = "all", on_change: OnChange = "hold", **guard: Any) -> None:
         self.path = folder / "ledger.db"
-        self.clock, self.shelf = Clock(), Shelf()
+        self.clock, self.shelf = FakeClock(), Shelf()
         self.start, self.on_change, self.guard = start, on_change, Guard(**guard)
         self.lead: dict[str, Any] = LEAD
         self.stopping = False
@@ -165,13 +150,13 @@ class World:
         return Poller(self.ledger, self.job, stop=lambda: self.stopping, committed=committed, **options)
 
     def poll(self) -> PollReport:
-        return self.poller().poll(self.shelf)  # type: ignore[arg-type] # the part of a connector that is asked for
+        return self.poller().poll(self.shelf)
 
     def sweep(self) -> PollReport:
-        return self.poller().sweep(self.shelf)  # type: ignore[arg-type] # likewise
+        return self.poller().sweep(self.shelf)
 
     def remap(self) -> PollReport:
-        return self.poller().remap(self.shelf)  # type: ignore[arg-type] # likewise
+        return self.poller().remap(self.shelf)
 
     def after_its_first_scan(self, count: int = 0, **changes: Json) -> World:
         """With so many leads delivered, numbered from 0."""
@@ -216,16 +201,3 @@ class World:
 
 
 RULE = RateLimit(b"key", 100_000, 60.0)
-
-
-@contextmanager
-def logged() -> Iterator[list[dict[str, Any]]]:
-    """The events of the log, once the block is left."""
-    events: list[dict[str, Any]] = []
-    out = io.StringIO()
-    log.configure("debug", "json", out)
-    try:
-        yield events
-    finally:
-        structlog.reset_defaults()
-        events += [json.loads(line) for line in out.getvalue().splitlines()]

@@ -71,6 +71,14 @@ def after_a_request(then: Behaviour) -> Behaviour:
     return behave
 
 
+def begun(answer: bytes, then: Behaviour) -> Behaviour:
+    def behave(server: Server, connection: socket.socket) -> None:
+        connection.sendall(answer)
+        then(server, connection)
+
+    return behave
+
+
 # -- what is sent
 
 
@@ -291,7 +299,7 @@ STRANGE: dict[str, Behaviour] = {
     "resets unread": lambda server, connection: reset(connection) if connection.recv(1) else None,
     "half a head": after_a_request(lambda server, connection: connection.sendall(HEAD)),
     "half a body": after_a_request(lambda server, connection: connection.sendall(HEAD + b"\r\n" + CREATED)),
-    "reset in the body": after_a_request(lambda s, c: (c.sendall(HEAD + b"\r\n{"), reset(c))[1]),
+    "reset in the body": after_a_request(begun(HEAD + b"\r\n{", lambda server, connection: reset(connection))),
     "no HTTP": after_a_request(lambda server, connection: connection.sendall(b"220 smtp ready\r\n\r\n")),
     "bad chunks": after_a_request(
         lambda s, connection: connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
@@ -299,12 +307,12 @@ STRANGE: dict[str, Behaviour] = {
     "bad gzip": answers(answer(200, CREATED, "Content-Encoding: gzip")),
     "two lengths": after_a_request(lambda s, c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n" + HEAD[17:])),
     "dripped head": after_a_request(lambda s, c: drip(c, HEAD + b"X: " + b"x" * 400, s.stop)),
-    "dripped body": after_a_request(lambda s, c: (c.sendall(HEAD + b"\r\n"), drip(c, b" " * 400, s.stop))[1]),
+    "dripped body": after_a_request(begun(HEAD + b"\r\n", lambda s, c: drip(c, b" " * 400, s.stop))),
     "dripped chunks": after_a_request(
-        lambda s, c: (
-            c.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
-            drip(c, b"1\r\n \r\n" * 100, s.stop),
-        )[1]
+        begun(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            lambda s, c: drip(c, b"1\r\n \r\n" * 100, s.stop),
+        )
     ),
     "endless interim answers": after_a_request(lambda s, c: drip(c, b"HTTP/1.1 102 Wait\r\n\r\n" * 100, s.stop)),
     "huge": answers(answer(200, b" " * (ANSWER_LIMIT + 1) + CREATED)),

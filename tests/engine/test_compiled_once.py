@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sync.config import mappings
 from sync.config.load import load_config
+from sync.config.schema import LeadTable
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.missing_secrets import missing_secrets, without
-from sync.mapping.compile import compile_mapping
+from sync.mapping.compile import LeadMapping, compile_mapping
 
 FILE = """
 [workspaces.main]
@@ -42,9 +44,9 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("ERP_URL", "sqlite:///erp.db")
     places: list[str] = []
 
-    def counting(*args, where: str, **options):  # type: ignore[no-untyped-def]
+    def counting(table: LeadTable, *, where: str, **options: Any) -> LeadMapping:
         places.append(where)
-        return compile_mapping(*args, where=where, **options)
+        return compile_mapping(table, where=where, **options)
 
     monkeypatch.setattr(mappings, "compile_mapping", counting)
     return places

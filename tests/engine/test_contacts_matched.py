@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from state.matching.foreign import Foreign
+from state.matching.foreign import Foreign, MatchValue
 from state.queues import Selection
 from state.rows import MatchKind, Verdict
 from sync.views.queue_listing import became
 from tests.engine.crm_world import COMPANY, STREAMS, World
-from tests.engine.guard_world import logged
+from tests.logged import logged
 
 WORDS = {"ann": "a@x.example", "bob": "b@x.example"}
 
@@ -381,8 +381,8 @@ def test_imported_addresses_count_for_contacts(tmp_path: Path, kinds: tuple[Matc
 def test_an_import_foresees_only_records_that_become_known(world: World) -> None:
     acme(world, "ann")
     world.read("companies")
-    value = ("email", world.ledger.hasher.digest("email", b"a@x.example"))
-    assert Foreign(world.ledger.file).meets("main", [value]) == {}  # type: ignore[list-item] # a kind
+    value: MatchValue = ("email", world.ledger.hasher.digest("email", b"a@x.example"))
+    assert Foreign(world.ledger.file).meets("main", [value]) == {}
 
 
 # -- a ledger that was rebuilt

@@ -224,9 +224,8 @@ class CrmMachine(RuleBasedStateMachine):
         self.approve()
         for _ in range(30):
             self.world.read()
-            batch = self.claim(100)
-            if batch:
-                self.conclude(batch, "created", landed=True)
+            if claimed := self.claim(100):
+                self.conclude(claimed, "created", landed=True)
             elif not any(self.world.poller(name).has_to_judge_again() for name in STREAMS):
                 return
         raise AssertionError("there is no end to what is to be done")

@@ -13,7 +13,8 @@ import pytest
 from state.rows import PollOutcome
 from sync.shared.errors import LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
 from sync.shared.words import Page
-from tests.engine.guard_world import Shelf, World, logged
+from tests.engine.guard_world import Shelf, World
+from tests.logged import logged
 from tests.patience import PATIENCE
 
 Worlds = Callable[..., World]
@@ -67,9 +68,11 @@ def test_it_is_announced_once_at_its_beginning_and_at_its_end(world_with: Worlds
     assert (said[1]["leads"], said[1]["pending"], said[1]["seconds"]) == (250, 10, 0)
 
 
-def test_a_source_that_cannot_say_its_size_is_announced_without_it(world_with: Worlds) -> None:
+def test_a_source_that_cannot_say_its_size_is_announced_without_it(
+    world_with: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = world_with()
-    world.shelf.size = lambda _: None  # type: ignore[method-assign] # a connector may answer so
+    monkeypatch.setattr(world.shelf, "size", lambda _: None)
     with logged() as events:
         world.poll()
     (first,) = (event for event in events if event["event"] == "first_scan")
@@ -89,12 +92,14 @@ def test_a_first_scan_that_was_cut_off_is_announced_no_second_time_and_goes_on_u
     assert len(world.deliver()) == 30
 
 
-def test_under_now_the_first_poll_is_guarded_and_what_was_there_is_no_new_lead(world_with: Worlds) -> None:
+def test_under_now_the_first_poll_is_guarded_and_what_was_there_is_no_new_lead(
+    world_with: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = world_with(start="now", max_new=5)
     world.shelf.put(range(30))
     position = world.shelf.position(world.job.spec)
     world.shelf.put(range(100, 106))
-    world.shelf.position = lambda _: position  # type: ignore[method-assign] # six were written after the first look
+    monkeypatch.setattr(world.shelf, "position", lambda _: position)  # six were written after the first look
     with logged() as events:
         world.poll()
     assert world.deliver() == set()
@@ -123,11 +128,11 @@ def test_how_often_a_stream_is_polled_makes_no_difference(world_with: Worlds) ->
         world.restart()
         world.after_its_first_scan(300)
         for n in range(7 * 24):
-            world.clock.now += 3600
+            world.clock.advance(3600)
             world.shelf.put([f"new-{n}"] if n % 2 else [])
             if n % (24 // polls_a_day) == 0:
                 world.poll()
-        world.clock.now += 3600
+        world.clock.advance(3600)
         world.poll()
         world.deliver()
         world.shelf.put(f"import-{n}" for n in range(100))
@@ -166,7 +171,7 @@ def test_nothing_is_claimed_before_the_end_and_the_delivery_hears_of_it(world_wi
     before: list[set[str]] = []
     world.shelf.before_page = lambda _: before.append(world.deliver())
     heard: list[set[str]] = []
-    world.poller(lambda _: heard.append(world.deliver())).poll(world.shelf)  # type: ignore[arg-type]
+    world.poller(lambda _: heard.append(world.deliver())).poll(world.shelf)
     assert before == [set()] * 4
     assert [len(each) for each in heard] == [0, 0, 0, 25]
 
@@ -341,7 +346,7 @@ def test_a_remap_leaves_to_the_poll_after_it_what_a_kill_left_behind(world_with:
     assert world.reasons() == ["30 new leads in one poll; max_new is 25"]
 
 
-def test_a_remap_that_fails_keeps_nothing_gated(world_with: Worlds) -> None:
+def test_a_remap_that_fails_keeps_nothing_gated(world_with: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
     """No poll follows it, perhaps for days."""
     world = world_with().after_its_first_scan(5)
     world.shelf.put(range(100, 130))
@@ -353,7 +358,7 @@ def test_a_remap_that_fails_keeps_nothing_gated(world_with: Worlds) -> None:
     def away(*_: object) -> Any:
         raise SourceUnavailable("away")
 
-    world.shelf.fetch = away  # type: ignore[method-assign] # a source may answer so
+    monkeypatch.setattr(world.shelf, "fetch", away)
     with pytest.raises(SourceUnavailable):
         world.remap()
     assert not world.is_gated()
@@ -407,7 +412,7 @@ def test_what_a_person_lets_go_is_sent_although_it_is_too_much(world_with: World
     with world.ledger.file.write() as connection:
         connection.execute("UPDATE records SET again = 'send' WHERE state = 'held'")
     heard: list[int] = []
-    report = world.poller(lambda _: heard.append(len(world.deliver()))).remap(world.shelf)  # type: ignore[arg-type]
+    report = world.poller(lambda _: heard.append(len(world.deliver()))).remap(world.shelf)
     assert report.counts["new"] == 25
     assert sum(heard) == 25
 
@@ -426,7 +431,7 @@ def test_an_old_engine_does_not_let_go_what_the_new_one_reads(world_with: Worlds
 
     def old_poll() -> None:
         with pytest.raises(Stopped):
-            world.poller(gone=lambda: gone).poll(replace(world.shelf, before_page=hang))  # type: ignore[arg-type] # as above
+            world.poller(gone=lambda: gone).poll(replace(world.shelf, before_page=hang))
 
     old = threading.Thread(target=old_poll)
     old.start()
@@ -455,5 +460,5 @@ def test_a_page_without_records_moves_no_lane_of_a_stream_that_was_stopped(world
             yield Page("live", 10**9, [])
 
     with pytest.raises(Stopped):
-        world.poller(gone=lambda: True).poll(Empty())  # type: ignore[arg-type] # as above
+        world.poller(gone=lambda: True).poll(Empty())
     assert world.ledger.streams.lanes(world.job.row.id) == before

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +18,7 @@ from tests.engine.guard_world import Fate, Killed, World
 from tests.sizes import sized
 
 MAX_NEW = 5
-OPTIONS = {"max_new": MAX_NEW, "at_least": 1000}
+OPTIONS: dict[str, Any] = {"max_new": MAX_NEW, "at_least": 1000}
 FIRST = 3
 """Records of the first scan."""
 

@@ -29,7 +29,7 @@ class Life:
         self.made = 0
 
     def passes(self, seconds: float, *, is_read: bool = True) -> None:
-        self.world.clock.now += seconds
+        self.world.clock.advance(seconds)
         self.due += seconds / DAY * RATE
         self.adds(int(self.due))
         self.due -= int(self.due)
@@ -58,7 +58,7 @@ class Life:
         sent = 0
         for _ in range(6):
             self.adds(burst // 6)
-            self.world.clock.now += 600
+            self.world.clock.advance(600)
             sent += len(self.reads())
         return self.is_held() and sent < burst // 2
 
@@ -96,29 +96,29 @@ def test_a_mistake_during_a_pause_is_not_what_came_meanwhile(life: Life) -> None
 
 def ahead(life: Life) -> None:
     """For a day, by a year; then somebody sets it right."""
-    life.world.clock.now += YEAR
+    life.world.clock.advance(YEAR)
     life.goes_on(1, 6 * HOUR)
-    life.world.clock.now -= YEAR
+    life.world.clock.advance(-YEAR)
 
 
 def behind(life: Life) -> None:
     """Before the epoch's first year is over, as after a boot without a battery."""
-    life.world.clock.now -= 55 * YEAR
+    life.world.clock.advance(-55 * YEAR)
 
 
 def set_back(life: Life) -> None:
-    life.world.clock.now -= 3 * DAY
+    life.world.clock.advance(-3 * DAY)
 
 
 def behind_for_a_day(life: Life) -> None:
     behind(life)
     life.goes_on(1, 6 * HOUR)
-    life.world.clock.now += 55 * YEAR
+    life.world.clock.advance(55 * YEAR)
 
 
 def forward(life: Life) -> None:
     """By a week, and it stays there: nobody can tell it from a pause."""
-    life.world.clock.now += WEEK
+    life.world.clock.advance(WEEK)
 
 
 @pytest.mark.parametrize("days", [0, 2])

@@ -3,7 +3,7 @@ received; nothing is matched by values here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from state.ledger import Ledger
 from state.matching.heirs import Heirs, NestedChild, NestedSeen
 from state.queues import Selection
-from state.rows import LaneMove
+from state.rows import LaneMove, OnChange, Verdict
 from tests.engine.crm_world import World
 
 
@@ -218,8 +218,10 @@ def test_a_child_that_its_company_was_sent_with_stays_when_a_lead_becomes_it_lat
 
 
 @pytest.mark.parametrize("on_change", ["hold", "resend"])
-def test_a_child_that_comes_to_a_sent_company_later_is_left_out_of_its_changes(tmp_path: Path, on_change: str) -> None:
-    world = World(tmp_path, match_on=(), on_change=on_change)  # type: ignore[arg-type] # one of the two
+def test_a_child_that_comes_to_a_sent_company_later_is_left_out_of_its_changes(
+    tmp_path: Path, on_change: OnChange
+) -> None:
+    world = World(tmp_path, match_on=(), on_change=on_change)
     world.crm.save("companies", "acme")
     lead(world)
     world.rest()
@@ -260,7 +262,7 @@ class Meddling(Heirs):
         super().__init__(ledger.file, ledger.hasher)
         self._meddle: list[Callable[[], object]] = [meddle]
 
-    def seen(self, stream: int, nested: list[NestedChild]) -> NestedSeen:  # type: ignore[override] # a list always
+    def seen(self, stream: int, nested: Sequence[NestedChild]) -> NestedSeen:
         found = super().seen(stream, nested)
         if nested and self._meddle:
             self._meddle.pop()()
@@ -268,7 +270,7 @@ class Meddling(Heirs):
 
 
 @pytest.mark.parametrize("ends", ["created", "refused"])
-def test_a_lead_that_is_claimed_while_its_heir_is_mapped_is_seen(world: World, ends: str) -> None:
+def test_a_lead_that_is_claimed_while_its_heir_is_mapped_is_seen(world: World, ends: Verdict) -> None:
     lead(world)
     world.crm.save("companies", "acme", name="Acme")
     world.crm.convert("l1", "c1", "acme")
@@ -277,7 +279,7 @@ def test_a_lead_that_is_claimed_while_its_heir_is_mapped_is_seen(world: World, e
     world.read("companies")
     (batch,) = batches
     assert batch is not None, "the lead was claimed in between"
-    world.conclude(batch, ends)  # type: ignore[arg-type] # a verdict
+    world.conclude(batch, ends)
     if ends == "created":
         world.send()
     world.rest()

@@ -77,10 +77,11 @@ def test_under_start_all_every_record_is_wanted(fit: Fit, state: State) -> None:
 @pytest.mark.parametrize(("modified", "is_old"), [(JANUARY, True), (None, True), (MARCH, False), (MAY, False)])
 def test_under_a_date_older_records_are_ignored(modified: str | None, is_old: bool) -> None:
     rules = Rules("hold", since=MARCH)
-    expected = {"eligible": "pending", "unfit": "quarantined", "filtered": "filtered", "deleted": "withdrawn"}
+    expected: dict[Fit, State] = {"eligible": "pending", "unfit": "quarantined"}
+    expected |= {"filtered": "filtered", "deleted": "withdrawn"}
     for fit, young in expected.items():
         state = "ignored" if is_old and fit in {"eligible", "unfit"} else young
-        assert verdict(judge(read("a", modified, fit=fit), None, rules)) == (state, "no", False)  # type: ignore[arg-type] # a fit
+        assert verdict(judge(read("a", modified, fit=fit), None, rules)) == (state, "no", False)
 
 
 @pytest.mark.parametrize(("modified", "was_there"), [(JANUARY, True), (None, True), (MARCH, False), (MAY, False)])
@@ -97,7 +98,7 @@ def test_under_now_what_was_there_before_is_known(modified: str | None, was_ther
 
 
 def test_once_the_first_scan_is_over_a_new_record_is_new_however_old_its_date() -> None:
-    assert verdict(judge(read("a", JANUARY), None, Rules("hold", baseline=None))) == ("pending", "no", False)
+    assert verdict(judge(read("a", JANUARY), None, Rules("hold", baseline=False))) == ("pending", "no", False)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +249,9 @@ def test_a_resend_that_waits_goes_on_waiting_when_its_record_is_touched() -> Non
 @pytest.mark.parametrize("lead", ["no", "yes"])
 def test_what_the_server_rejected_rests_until_it_changes_or_is_mapped_anew(lead: LeadExists) -> None:
     base = version("0") if lead == "yes" else None
-    rejected = stored("quarantined", lead, version("a"), base=base, base_batch=base and "b", drift=lead == "yes")
+    rejected = stored(
+        "quarantined", lead, version("a"), base=base, base_batch="b" if base else None, drift=lead == "yes"
+    )
     states = [
         judge(read("a", MAY), rejected, RESEND),
         judge(read("b", MAY), rejected, RESEND),
@@ -334,7 +337,7 @@ def test_what_a_person_wants_sent_is_sent_if_it_can_be(
     rules: Rules, state: State, lead: LeadExists, drift: bool, reading: Reading, expected: State | None
 ) -> None:
     base = version("a") if lead == "yes" else None
-    asked = stored(state, lead, version("b"), base=base, base_batch=base and "b", drift=drift, again="send")
+    asked = stored(state, lead, version("b"), base=base, base_batch="b" if base else None, drift=drift, again="send")
     change = judge(reading, asked, rules)
     assert change is not None
     unfit = "delivered" if lead == "yes" and rules.on_change == "hold" else "quarantined"
@@ -357,8 +360,9 @@ def test_a_reading_that_was_not_mapped_cannot_be_judged_again(again: RetryMode) 
 
 
 def test_what_a_person_dropped_stays_forgotten_until_it_changes() -> None:
-    for lead, base in (("no", None), ("yes", version("a"))):
-        dropped = stored("forgotten", lead, version("a"), base=base, base_batch=base and "b")  # type: ignore[arg-type] # a literal
+    sent: tuple[tuple[LeadExists, Version | None], ...] = (("no", None), ("yes", version("a")))
+    for lead, base in sent:
+        dropped = stored("forgotten", lead, version("a"), base=base, base_batch="b" if base else None)
         assert verdict(judge(read("a", MAY), dropped, RESEND)) == ("forgotten", lead, False)
         assert verdict(judge(read("a", mapping=2), dropped, RESEND)) == ("forgotten", lead, False)
         assert verdict(judge(read("a", mapping=2, fit="unfit"), dropped, RESEND)) == ("forgotten", lead, False)
@@ -377,10 +381,11 @@ def test_what_a_person_dropped_stays_forgotten_until_it_changes() -> None:
 @pytest.mark.parametrize("fit", ["eligible", "filtered", "unfit", "deleted"])
 def test_a_version_read_while_on_the_wire_is_only_stored(state: State, lead: LeadExists, fit: Fit) -> None:
     base = version("0") if lead == "yes" else None
-    on_the_wire = stored(state, lead, base=base, base_batch=base and "b0", drift=lead == "yes")
+    batch = "b0" if base else None
+    on_the_wire = stored(state, lead, base=base, base_batch=batch, drift=lead == "yes")
     reading = read("b", MAY, fit=fit)
     change = judge(reading, on_the_wire, RESEND)
-    assert change == Decision(reading, state, lead, base, base and "b0", drift=lead == "yes", batch="*")
+    assert change == Decision(reading, state, lead, base, batch, drift=lead == "yes", batch="*")
 
 
 # -- gone, and unusable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,7 @@ from sync.config.load import load_config
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
 from sync.engine.round import Round, Summary
-from sync.trial.sandbox.running import RunningSandbox, start
-from sync.trial.sandbox.settings import SandboxOptions
+from sync.trial.sandbox.running import RunningSandbox
 from tests.engine import merging_connector
 from tests.engine.merging_connector import Crm
 
@@ -36,12 +34,6 @@ kind = "contact"
 name = "name"
 emails = "[email]"
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningSandbox]:
-    with start(SandboxOptions(port=0, limit=100_000)) as running:
-        yield running
 
 
 class World:
@@ -82,9 +74,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, server: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> World:
-    server.forget()
-    made = World(tmp_path, server)
+def world(tmp_path: Path, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World(tmp_path, sandbox)
     monkeypatch.setitem(CONNECTORS, "merging", "tests.engine.merging_connector")
     monkeypatch.setattr(merging_connector, "CRM", made.crm)
     return made

@@ -257,8 +257,10 @@ def made(kind: type[Exception]) -> Exception:
         return kind("secret detail", request=request, response=httpx.Response(500, request=request))
     if kind in {httpx.StreamConsumed, httpx.ResponseNotRead, httpx.RequestNotRead, httpx.StreamClosed}:
         return kind()
-    if issubclass(kind, UnicodeEncodeError | UnicodeDecodeError):
-        return kind("ascii", "secret" if kind is UnicodeEncodeError else b"secret", 0, 1, "detail")
+    if issubclass(kind, UnicodeEncodeError):
+        return kind("ascii", "secret", 0, 1, "detail")
+    if issubclass(kind, UnicodeDecodeError):
+        return kind("ascii", b"secret", 0, 1, "detail")
     if issubclass(kind, UnicodeTranslateError):
         return kind("secret", 0, 1, "detail")
     return kind("secret detail")

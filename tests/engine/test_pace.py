@@ -227,7 +227,8 @@ def test_a_row_of_singles_goes_on_after_a_restart() -> None:
 
 
 def test_where_the_plan_has_room_for_fewer_the_next_batch_holds_half_as_many_without_a_rest() -> None:
-    pace, seen = Pace(), []
+    pace = Pace()
+    seen: list[int] = []
     while not pace.rest and len(seen) < 10:
         seen.append(pace.most)
         pace = run(ROOM, leads=pace.most, pace=pace)
@@ -257,7 +258,8 @@ def test_a_success_after_a_full_plan_brings_full_batches_at_once_also_after_a_re
 
 
 def test_a_low_ceiling_that_is_not_needed_any_more_doubles_after_three_successes() -> None:
-    pace, seen = run(ROOM, leads=25), []
+    pace = run(ROOM, leads=25)
+    seen: list[int] = []
     while pace.most < 100 and len(seen) < 20:
         seen.append(pace.most)
         assert pace.one_at_a_time

@@ -47,6 +47,13 @@ class Names:
     def identities(self, document: Mapping[str, Json]) -> list[Identity]:
         return [("email", str(document["name"]).lower())]
 
+    def identities_of_contacts(self, document: Mapping[str, Json]) -> list[list[Identity]]:
+        return []
+
+    @property
+    def needs_contacts(self) -> bool:
+        return False
+
 
 def read(
     data: Mapping[str, Json], modified: str | None = WHEN, stored: Stored | None = None, **options: Any

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
 import orjson
 import pytest
 
+from connectors.interface import StreamSpec
 from state.ledger import Ledger
 from sync.config.load import load_config
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
 from sync.shared.errors import ConfigError
+from sync.shared.words import Json, Page
 
 CONFIG = """
 [workspaces.main]
@@ -72,7 +75,7 @@ def test_a_member_that_the_old_mapping_did_not_read_is_read_again(config: Path) 
     assert [lead["industry"] for lead in turn(config)] == ["Steel"]
 
 
-def test_a_turn_of_an_engine_that_stopped_writes_nothing(config: Path) -> None:
+def test_a_turn_of_an_engine_that_stopped_writes_nothing(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load_config(config)
     with Ledger(loaded.ledger_path, own=True) as ledger:
         engine = Engine(CompiledConfig.of(loaded), ledger)
@@ -88,14 +91,13 @@ def test_a_turn_of_an_engine_that_stopped_writes_nothing(config: Path) -> None:
             def __getattr__(self, name: str) -> object:
                 return getattr(self.real, name)
 
-            def read(self, *arguments: object) -> object:
-                pages = self.real.read(*arguments)  # type: ignore[arg-type]
-                for page in pages:
+            def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
+                for page in self.real.read(stream, lanes):
                     if page.records:
                         engine.stop()
                     yield page
 
-        stream._connect = Stopping  # type: ignore[assignment]
+        monkeypatch.setattr(stream, "_connect", Stopping)
         stream.turn()
         assert ledger.records.counts() == {}
         assert ledger.streams.last_polls()[1]["outcome"] == "stopped"

@@ -40,7 +40,7 @@ def asked(world: World) -> int:
 def reread(world: World) -> None:
     poller = world.poller()
     if poller.has_to_reread():
-        poller.reread(world.shelf)  # type: ignore[arg-type] # the part of a connector that is asked for
+        poller.reread(world.shelf)
     assert not world.poller().has_to_reread()
 
 

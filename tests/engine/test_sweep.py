@@ -81,7 +81,7 @@ def test_an_emptied_source_is_refused_and_heals_by_itself(world: World) -> None:
     world.after_its_first_scan(5)
     world.sweep()
     swept = world.ledger.streams.lanes(1)["@sweep"]
-    world.clock.now += 90_000
+    world.clock.advance(90_000)
     assert world.poller().sweep_is_due()
     world.shelf.gone = {str(n) for n in range(5)}
     for _ in range(2):

@@ -8,6 +8,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -93,9 +94,9 @@ def test_a_server_that_rejects_everything_gets_five_into_quarantine_and_no_more(
         wait_until(lambda: engine.workers["main"].pace.rest == "breaker")
         wait_until(lambda: scene.states(ledger) == {"quarantined": 5, "pending": 195})
     for _ in range(3):
-        asked, before = len(scene.server.requests), put_back(ledger)
+        asked, expected = len(scene.server.requests), put_back(ledger) + 1
         with scene.engine(ledger):  # a reload tries one lead at once
-            wait_until(lambda before=before: put_back(ledger) == before + 1)
+            wait_until(partial(is_put_back, ledger, expected))
         assert len(scene.server.requests) == asked + 1
         assert scene.states(ledger) == {"quarantined": 5, "pending": 195}
     scene.behave = always(answer())
@@ -106,6 +107,10 @@ def test_a_server_that_rejects_everything_gets_five_into_quarantine_and_no_more(
 def put_back(ledger: Ledger) -> int:
     """Batches that went back to where they were."""
     return ledger.verdicts.totals("main").get("paused", {}).get("batches", 0)
+
+
+def is_put_back(ledger: Ledger, times: int) -> bool:
+    return put_back(ledger) == times
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import click
+import pytest
 from click.testing import CliRunner
 
 from sync import __version__
@@ -48,8 +49,8 @@ class _Screen(CliRunner):
 
     @contextmanager
     def isolation(self, *words: Any, **options: Any) -> Iterator[Any]:
-        with super().isolation(*words, **options) as streams:
-            sys.stdout.isatty = lambda: True  # type: ignore[method-assign]
+        with super().isolation(*words, **options) as streams, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys.stdout, "isatty", lambda: True)
             yield streams
 
 

@@ -13,7 +13,7 @@ class Real(Simulated):
     """The time there is."""
 
     @property
-    def time(self) -> float:  # type: ignore[override]
+    def time(self) -> float:
         return time.time()
 
     @time.setter

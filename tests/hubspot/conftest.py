@@ -18,6 +18,11 @@ def portal() -> Portal:
     return Portal()
 
 
+@pytest.fixture
+def one_company(portal: Portal) -> None:
+    portal.put("companies", 1, portal.now - 86_400_000, name="Firm")
+
+
 BY_EACH_FAMILY = {"test_hubspot_contract", "test_hubspot_recorded", "test_hubspot_wire"}
 """Modules whose tests run once with each family of paths."""
 

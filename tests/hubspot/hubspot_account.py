@@ -126,7 +126,7 @@ class Account:
     def put(self, id_: int, lag: int, **properties: str | None) -> None:
         if id_ not in self._losers():
             self.writes += 1
-            self.portal.put("companies", id_, lag=lag, name=f"Firm {self.writes}", **properties)
+            self.portal.put_late("companies", id_, lag, name=f"Firm {self.writes}", **properties)
 
     def _associate(self, action: Any) -> None:
         portal, all_ = self.portal, {*self.portal.things["companies"], *self.portal.things["contacts"]}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -47,11 +48,13 @@ class Contract:
     seen: ClassVar[set[str]] = set()
 
     def __init__(self) -> None:
+        self.is_held = True
+        """Set to False by tests of answers that no document has."""
         self.violations: list[str] = []
         self.checked = 0
 
     def check(self, method: str, path: str, query: dict[str, str], body: Any, status: int, answer: Any) -> None:
-        if path.startswith(UNPUBLISHED):
+        if path.startswith(UNPUBLISHED) or not self.is_held:
             return
         self.checked += 1
         dated = DATED.search(path)
@@ -73,10 +76,11 @@ class Contract:
         )
         response = MockResponse(json.dumps(answer).encode(), status, content_type="application/json")
         family = "2026-09" if dated else "legacy"
-        for check in (
+        checks: tuple[Callable[[], object], ...] = (
             lambda: document(family).validate_request(request),
             lambda: document(family).validate_response(request, response),
-        ):
+        )
+        for check in checks:
             try:
                 check()
             except OpenAPIError as error:

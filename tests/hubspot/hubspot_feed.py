@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
-
-import structlog
 
 from connectors.hubspot.connector import HubspotConnectorType
 from connectors.hubspot.options import HubspotStream
@@ -20,7 +14,6 @@ from state.ledger import Ledger
 from state.rows import Claim
 from state.slots import RateLimit
 from state.streams import DeclaredStream
-from sync import log
 from sync.config.schema import Guard, LeadTable, Wire
 from sync.mapping.compile import compile_mapping
 from sync.polling.job import PollReport, StreamJob
@@ -28,6 +21,7 @@ from sync.polling.poll import Poller
 from tests.hubspot.hubspot_portal import Portal
 from tests.hubspot.hubspot_server import Standin
 from tests.hubspot.hubspot_world import source, spec
+from tests.state.ledger_tools import unsynced
 
 NAME = "hub.companies"
 LEAD: dict[str, Any] = {
@@ -38,17 +32,6 @@ LEAD: dict[str, Any] = {
 }
 CONTACTS = {"contacts": {"object": "contacts"}}
 RULE = RateLimit(b"key", 100_000, 60.0)
-
-
-class Unsynced(sqlite3.Connection):
-    """Leaves out the syncing to the disk: no power is lost here."""
-
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        return super().execute("PRAGMA synchronous = OFF" if sql.startswith("PRAGMA synchronous") else sql, parameters)
-
-
-def unsynced(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Unsynced)
 
 
 class Feed:
@@ -155,16 +138,3 @@ def fill(portal: Portal, count: int = 3, contacts: int = 1) -> None:
 def emails(lead: Any) -> list[str]:
     """The addresses of a lead's contacts."""
     return [mail["Address"] for contact in lead.get("contacts", []) for mail in contact["email"]]
-
-
-@contextmanager
-def logged() -> Iterator[list[dict[str, Any]]]:
-    """The events of the log, once the block is left."""
-    events: list[dict[str, Any]] = []
-    out = io.StringIO()
-    log.configure("debug", "json", out)
-    try:
-        yield events
-    finally:
-        structlog.reset_defaults()
-        events += [json.loads(line) for line in out.getvalue().splitlines()]

@@ -16,9 +16,9 @@ from sync.engine.engine import Engine
 from sync.polling.job import PollReport
 from sync.shared.errors import SyncError
 from tests.engine.crm_world import World
-from tests.engine.guard_world import unsynced
 from tests.hubspot.hubspot_commands import write_config
 from tests.hubspot.hubspot_server import TOKEN, Standin
+from tests.state.ledger_tools import unsynced
 
 CONFIG = """
 [workspaces.main]

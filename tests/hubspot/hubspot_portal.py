@@ -245,8 +245,12 @@ class Portal:
 
     # ---- what tests do
 
-    def put(self, name: str, id_: int, at: int | None = None, /, *, lag: int = 0, **properties: str | None) -> Thing:
-        """Writes a record, new or changed. `lag`: so long until the search knows."""
+    def put(self, name: str, id_: int, at: int | None = None, /, **properties: str | None) -> Thing:
+        """Writes a record, new or changed."""
+        return self.put_late(name, id_, 0, at, **properties)
+
+    def put_late(self, name: str, id_: int, lag: int, at: int | None = None, /, **properties: str | None) -> Thing:
+        """Writes a record of which the search knows `lag` milliseconds later."""
         with self.lock:
             when = self.now if at is None else at
             known = self.things[name].get(id_)

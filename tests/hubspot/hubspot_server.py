@@ -105,10 +105,11 @@ class Standin:
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any, token: str) -> Answer:
         with self.portal.lock:
-            found = next(((*names, match) for *names, route in routes() if (match := route.fullmatch(path))), None)
-            if found is None:
+            routed = ((family, name, route.fullmatch(path)) for family, name, route in routes())
+            family, name, match = next((each for each in routed if each[2]), ("", "", None))
+            if match is None:
                 return Answer(404, None, raw=b"<html><body>404</body></html>")
-            family, name, places = found[0], found[1], found[2].groupdict()
+            places = match.groupdict()
             at = self.portal.clock.time
             asked = Asked(name, places.get("object", ""), places.get("to", ""), query, body, at, family)
             self.calls.append(asked)
@@ -132,10 +133,11 @@ class Standin:
         return answer
 
     def _call(self, asked: Asked, places: dict[str, str]) -> Answer:
-        names = [self.portal.object(places[key]) for key in ("object", "to") if key in places]
-        if None in names:
+        wanted = [places[key] for key in ("object", "to") if key in places]
+        names = [name for each in wanted if (name := self.portal.object(each))]
+        if len(names) < len(wanted):
             return error(400, "VALIDATION_ERROR", f"Unable to infer object type from: {asked.object}")
-        name, to = [*names, None, None][:2]
+        name, to = [*names, "", ""][:2]
         match asked.name:
             case "search":
                 return self.answers.search(name, asked.body)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -115,3 +119,33 @@ def failure(standin: Standin, **options: Any) -> SyncError:
     assert TOKEN not in said
     assert "canary" not in said
     return caught.value
+
+
+@contextmanager
+def talking(say: Any, heard: list[bytes] | None = None) -> Iterator[str]:
+    """A server that says its piece on every connection, once it `heard` something."""
+    server = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                (heard if heard is not None else []).append(connection.recv(65536))
+                try:
+                    say(connection, over)
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        over.set()
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join()

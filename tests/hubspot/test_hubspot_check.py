@@ -89,7 +89,7 @@ def test_a_call_that_is_refused_is_one_error_among_what_works(
 
 
 def test_missing_and_calculated_properties_are_told(standin: Standin) -> None:
-    readers = {("nmae" + LABEL,): ["sources.hub.streams.companies.lead.name"]}
+    readers: dict[tuple[str, ...], list[str]] = {("nmae" + LABEL,): ["sources.hub.streams.companies.lead.name"]}
     stream = replace(spec(Wanted(frozenset({("nmae",), ("num_contacts",)}))), readers=readers)
     findings = check(standin, stream)
     assert texts(findings, "error") == [

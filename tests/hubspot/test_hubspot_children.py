@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hubspot.hubspot_feed import Feed, emails, fill, logged
+from tests.hubspot.hubspot_feed import Feed, emails, fill
 from tests.hubspot.hubspot_portal import Portal
 from tests.hubspot.hubspot_server import Standin
+from tests.logged import logged
 
 MINUTE = 60
 HOUR = 3600

@@ -14,12 +14,11 @@ from sync.config.load import load_config
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
 from sync.shared.clock import SystemClock
-from sync.trial.sandbox.running import RunningSandbox, start
-from sync.trial.sandbox.settings import SandboxOptions
+from sync.trial.sandbox.running import RunningSandbox
 from tests.hubspot.hubspot_commands import write_config
-from tests.hubspot.hubspot_feed import logged
 from tests.hubspot.hubspot_portal import Portal, pipeline, prop
 from tests.hubspot.hubspot_server import TOKEN, Standin
+from tests.logged import logged
 from tests.patience import PATIENCE
 
 CONFIG = """
@@ -87,23 +86,16 @@ class Running:
         self.ledger.close()
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[RunningSandbox]:
-    with start(SandboxOptions(port=0, limit=100_000)) as running:
-        yield running
-
-
 @pytest.fixture
 def make(
-    tmp_path: Path, standin: Standin, shared: RunningSandbox, portal: Portal, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, standin: Standin, sandbox: RunningSandbox, portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Any]:
     """Makes an engine; its connectors go by the account's clock, so that they pace themselves without waiting."""
     monkeypatch.setattr("connectors.hubspot.connector.CONNECTOR", HubspotConnectorType(portal.clock))
-    shared.forget()
     made: list[Running] = []
 
     def running(lead: str, stream: str = "companies") -> Running:
-        made.append(Running(tmp_path, standin, shared, stream, lead))
+        made.append(Running(tmp_path, standin, sandbox, stream, lead))
         return made[-1]
 
     yield running

@@ -14,16 +14,14 @@ import pytest
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Wanted
 from tests.hubspot.hubspot_answers import Answer, error
-from tests.hubspot.hubspot_feed import Feed, logged
+from tests.hubspot.hubspot_feed import Feed
 from tests.hubspot.hubspot_portal import Portal
 from tests.hubspot.hubspot_server import Asked, Standin
 from tests.hubspot.hubspot_world import failure, opened, poll, spec
+from tests.logged import logged
 from tests.sizes import sized
 
-
-@pytest.fixture(autouse=True)
-def _one_company(portal: Portal) -> None:
-    portal.put("companies", 1, portal.now - 86_400_000, name="Firm")
+pytestmark = pytest.mark.usefixtures("one_company")
 
 
 # ---- answers that are none
@@ -54,7 +52,7 @@ def test_an_answer_that_is_none_is_asked_for_again_and_is_never_an_empty_page(
     answer: Answer | None, standin: Standin
 ) -> None:
     """Of a broken 200 the vendor's client makes an empty success."""
-    standin.contract.check = lambda *_: None  # type: ignore[method-assign] # no document has these
+    standin.contract.is_held = False  # no document has these
     standin.fail(answer, times=2, name="list")
     assert poll(opened(standin)) == ["1"]
     standin.fail(answer, times=99, name="list")
@@ -65,7 +63,7 @@ def test_an_answer_that_is_none_is_asked_for_again_and_is_never_an_empty_page(
 
 
 def test_a_search_without_a_total_is_no_search(standin: Standin) -> None:
-    standin.contract.check = lambda *_: None  # type: ignore[method-assign] # no document has this
+    standin.contract.is_held = False  # no document has this
     standin.fail(Answer(200, {"results": []}), times=99, name="search")
     assert "without a total" in failure(standin).message
 
@@ -112,7 +110,7 @@ def test_no_rubbish_in_an_answer_is_a_defect_of_ours(
 ) -> None:
     """Whatever is wrong in it, the poll goes on or ends with an error that says so."""
     monkeypatch.setattr("connectors.hubspot.calls.ATTEMPTS", 1)
-    standin.contract.check = lambda *_: None  # type: ignore[method-assign] # no document has these
+    standin.contract.is_held = False  # no document has these
     standin.limits = False
     for n in range(2, 5):
         portal.put("companies", n, portal.now - 86_400_000, name="Firm", industry="BANKING", hubspot_owner_id="1")
@@ -237,12 +235,12 @@ def test_a_search_that_is_blind_is_refused_not_believed(standin: Standin, portal
 
 def test_a_search_that_does_not_know_a_new_record_yet_is_not_blind(standin: Standin, portal: Portal) -> None:
     portal.clear()
-    portal.put("companies", 1, lag=3_000_000, name="Fresh")
+    portal.put_late("companies", 1, 3_000_000, name="Fresh")
     assert poll(opened(standin)) == ["1"]
 
 
 def test_a_redirect_is_not_followed(standin: Standin) -> None:
-    standin.contract.check = lambda *_: None  # type: ignore[method-assign] # no document has this
+    standin.contract.is_held = False  # no document has this
     standin.fail(Answer(302, {}, {"Location": "https://elsewhere.example/"}), name="account")
     told = failure(standin)
     assert isinstance(told, SourceRefused)

@@ -12,10 +12,11 @@ from connectors.hubspot.values import property_of
 from connectors.interface import Finding
 from sync.shared.errors import SourceRefused
 from sync.shared.words import LABEL, Wanted
-from tests.hubspot.hubspot_feed import Feed, logged
+from tests.hubspot.hubspot_feed import Feed
 from tests.hubspot.hubspot_portal import Portal, owner, pipeline, prop
 from tests.hubspot.hubspot_server import Standin
 from tests.hubspot.hubspot_world import opened, spec
+from tests.logged import logged
 
 MINUTE = 60
 PIPELINES = [
@@ -226,8 +227,8 @@ def test_what_nobody_knows_is_asked_for_once_in_a_minute(
 
 def test_a_nested_contacts_codes_have_labels_too(tmp_path: Path, standin: Standin, portal: Portal) -> None:
     portal.definitions["contacts"].append(prop("tier", "enumeration", "select", ("p1=Gold",)))
-    lead = {"kind": "company", "name": "name", "contacts": [{"from": "contacts", "last_name": "lastname"}]}
-    lead["contacts"][0]["role"] = "label(tier)"
+    contacts = {"from": "contacts", "last_name": "lastname", "role": "label(tier)"}
+    lead = {"kind": "company", "name": "name", "contacts": [contacts]}
     feed = Feed(tmp_path, standin, lead=lead)
     portal.put("companies", 1, name="Firm")
     for n, tier in enumerate(("p1", "p9")):

@@ -76,7 +76,7 @@ class History:
                     self._company(id_ * 100 + n, None, lag)
             case "contact", id_, company, lag:
                 self.writes += 1
-                self.portal.put("contacts", id_, lag=lag, email=f"w{self.writes}@corp.example")
+                self.portal.put_late("contacts", id_, lag, email=f"w{self.writes}@corp.example")
                 self.portal.unlink("contacts", id_, "companies")
                 if company in self.portal.things["companies"]:
                     self.portal.link("contacts", id_, "companies", company)
@@ -103,7 +103,7 @@ class History:
         if id_ in self._losers():
             return
         self.writes += 1
-        self.portal.put("companies", id_, lag=lag, name=f"Firm {self.writes}", industry=industry)
+        self.portal.put_late("companies", id_, lag, name=f"Firm {self.writes}", industry=industry)
 
     def _merge(self) -> None:
         living = sorted(self.portal.living("companies"))
@@ -122,7 +122,7 @@ class History:
     def lead(self, id_: int) -> Any:
         """What the account's state calls for: the oracle."""
         thing = self.portal.things["companies"][id_]
-        lead = {"isContact": False, "name": thing.properties["name"]}
+        lead: dict[str, Any] = {"isContact": False, "name": thing.properties["name"]}
         if industry := thing.properties.get("industry"):
             lead["industry"] = LABELS[industry]
         if count := int(thing.properties.get("num_contacts") or 0):  # 0 employees are unknown ones

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hubspot.hubspot_feed import Feed, fill, logged
+from tests.hubspot.hubspot_feed import Feed, fill
 from tests.hubspot.hubspot_portal import Portal, prop
 from tests.hubspot.hubspot_server import Standin
+from tests.logged import logged
 from tests.sizes import sized
 
 MINUTE = 60
@@ -21,7 +22,7 @@ HOUR = 3600
 def test_an_index_entry_fifty_minutes_late_arrives_once(feed: Feed, portal: Portal) -> None:
     fill(portal)
     feed.turn()
-    portal.put("companies", 9, lag=50 * MINUTE * 1000, name="Late")
+    portal.put_late("companies", 9, 50 * MINUTE * 1000, name="Late")
     for _ in range(30):
         feed.wait(5 * MINUTE)
         feed.turn(sweep=False)
@@ -34,7 +35,7 @@ def test_without_the_settled_pass_it_would_not(feed: Feed, portal: Portal, monke
     feed.options = feed.options.model_copy(update={"search_lag": feed.options.search_lag * 1000})
     fill(portal)
     feed.turn()
-    portal.put("companies", 9, lag=50 * MINUTE * 1000, name="Late")
+    portal.put_late("companies", 9, 50 * MINUTE * 1000, name="Late")
     for _ in range(30):
         feed.wait(5 * MINUTE)
         feed.turn(sweep=False)

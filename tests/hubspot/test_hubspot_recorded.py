@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from connectors.hubspot.calls import Call
-from connectors.hubspot.connector import HubspotConnectorType
+from connectors.hubspot.connector import HubspotConnector, HubspotConnectorType
 from connectors.hubspot.crm import Crm
 from connectors.hubspot.properties import Schema
 from connectors.hubspot.replies import Reply
-from connectors.hubspot.response_rules import AccountPause, Denied, Gone, RetryLater, Unauthorised, judge, zone_of
+from connectors.hubspot.response_rules import AccountPause, Denied, Done, Gone, RetryLater, Unauthorised, judge, zone_of
 from connectors.hubspot.values import canonical, milliseconds, property_of
 from tests.hubspot.hubspot_answers import DAILY, SECONDLY, Answers
 from tests.hubspot.hubspot_portal import Portal
@@ -46,9 +46,9 @@ class Replay:
 def crm(standin: Standin, *names: str) -> Crm:
     """The CRM as the recorded answers have it, one after the other."""
     connector = HubspotConnectorType(standin.portal.clock).open("hub", source(standin))
-    account = connector._account  # type: ignore[attr-defined] # the seam below the connector
-    account._connect = lambda _: Replay(*names)
-    return Crm(account)
+    assert isinstance(connector, HubspotConnector)
+    connector._account._connect = lambda _: Replay(*names)
+    return Crm(connector._account)
 
 
 # ---- understood
@@ -126,6 +126,7 @@ def test_errors(name: str, verdict: type, words: str, portal: Portal) -> None:
 
     said = judge(reply, 1, now=datetime(2026, 3, 10, tzinfo=UTC), zone=UTC, interval=10)
     assert isinstance(said, verdict)
+    assert not isinstance(said, Done)
     assert words in said.why
 
 

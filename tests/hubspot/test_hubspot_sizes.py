@@ -11,8 +11,7 @@ import pytest
 
 from sync.shared.errors import SourceUnavailable
 from tests.hubspot.hubspot_server import Standin
-from tests.hubspot.hubspot_world import failure
-from tests.hubspot.test_hubspot_wire import talking
+from tests.hubspot.hubspot_world import failure, talking
 
 MIB = 1 << 20
 BOMB = gzip.compress(b" " * (40 * MIB), 1)

@@ -13,10 +13,7 @@ from tests.hubspot.hubspot_portal import Portal
 from tests.hubspot.hubspot_server import TOKEN, Standin
 from tests.hubspot.hubspot_world import failure, opened, poll, spec
 
-
-@pytest.fixture(autouse=True)
-def _one_company(portal: Portal) -> None:
-    portal.put("companies", 1, portal.now - 86_400_000, name="Firm")
+pytestmark = pytest.mark.usefixtures("one_company")
 
 
 def test_a_token_that_is_refused_pauses_the_source_until_there_is_another(tmp_path: Path, standin: Standin) -> None:

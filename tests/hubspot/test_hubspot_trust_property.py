@@ -4,6 +4,7 @@ sent is the one that the account called for at that moment, and every refusal na
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ class Sent(Account):
                 [each["role"]] if "role" in each else [], [("role", code)] if code in self.names["role"] else []
             )
 
-    def _same_names(self, labels: list[str], codes: list[tuple[str, str | None]]) -> None:
+    def _same_names(self, labels: list[str], codes: Sequence[tuple[str, str | None]]) -> None:
         """Each code by a name that it has or had; none without, none too many."""
         assert len(labels) == len(codes), f"{labels} for {codes}"
         for label, (kind, code) in zip(labels, codes, strict=True):

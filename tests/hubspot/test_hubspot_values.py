@@ -8,18 +8,15 @@ written by hand.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner
 
 from connectors.hubspot.values import property_of
 from sync.cli import main
-from sync.trial.sandbox.running import RunningSandbox, start
-from sync.trial.sandbox.settings import SandboxOptions
+from sync.trial.sandbox.running import RunningSandbox
 from tests.hubspot.hubspot_answers import Answer
 from tests.hubspot.hubspot_portal import Portal, prop
 from tests.hubspot.hubspot_server import TOKEN, Asked, Standin
@@ -177,18 +174,6 @@ ROWS = [
     plain("annualrevenue", UUID, phones=(UUID,), uuid=UUID),
     Row("annualrevenue", ""),
 ]
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningSandbox]:
-    with start(SandboxOptions(port=0, limit=100_000)) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(running: RunningSandbox) -> RunningSandbox:
-    running.forget()
-    return running
 
 
 def sent(folder: Path, standin: Standin, sandbox: RunningSandbox, config: str) -> list[Any]:

@@ -129,7 +129,7 @@ def test_each_way_of_reading_refuses_them(way: str, feed: Feed, portal: Portal) 
     if way == "sweep":
         portal.things["companies"][3].archived = portal.now
         feed.wait(2 * 86_400)
-        portal.put("companies", 2, portal.now - 86_400_000, lag=10**9, name="Late")
+        portal.put_late("companies", 2, 10**9, portal.now - 86_400_000, name="Late")
         with pytest.raises(SourceRefused):
             feed.turn()
         assert feed.ids() == ["1"]

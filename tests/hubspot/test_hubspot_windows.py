@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import pytest
 
 from connectors.hubspot import crm, windows
-from connectors.hubspot.calls import HubSpotCalls
-from connectors.hubspot.connector import HubspotConnectorType
+from connectors.hubspot.connector import HubspotConnector, HubspotConnectorType
 from connectors.hubspot.crm import Crm
 from connectors.hubspot.windows import FoundStamps, Search
 from tests.hubspot.hubspot_answers import Answer, Answers
@@ -28,8 +28,8 @@ def search(standin: Standin, portal: Portal) -> Iterator[Search]:
     standin.limits = False
     options = source(standin, searches_per_second=5)
     connector = HubspotConnectorType(portal.clock).open("hub", options)
-    account: HubSpotCalls = connector._account  # type: ignore[attr-defined] # the seam below the connector
-    yield Search(Crm(account), "contacts")
+    assert isinstance(connector, HubspotConnector)
+    yield Search(Crm(connector._account), "contacts")
     connector.close()
 
 
@@ -114,7 +114,7 @@ def test_a_crowd_of_which_the_search_lacks_some_is_listed_instead(
     stamp(portal, range(1, 41))
     whole = Answers.search
 
-    def lacking(self: Answers, name: str, body: dict) -> Answer:
+    def lacking(self: Answers, name: str, body: dict[str, Any]) -> Answer:
         answer = whole(self, name, body)
         answer.body["results"] = [row for row in answer.body["results"] if row["id"] != "17"]
         return answer
@@ -129,7 +129,7 @@ def test_records_that_leave_the_crowd_meanwhile_are_not_missed(
     small: None, search: Search, portal: Portal, standin: Standin
 ) -> None:
     stamp(portal, range(1, 41))
-    moved = []
+    moved: list[Asked] = []
 
     def move(asked: Asked) -> None:
         if asked.name == "search" and len(moved) == 0 and len(asked.body["filterGroups"][0]["filters"]) == 2:
@@ -148,7 +148,7 @@ def test_a_window_of_which_a_page_lacked_some_is_read_again(
     """Records that change while a window is paged through shift the offsets of those behind them."""
     for n in range(1, 10):
         portal.put("contacts", n, AT + n)
-    moved = []
+    moved: list[Asked] = []
 
     def move(asked: Asked) -> None:
         if asked.name == "search" and asked.body.get("after") == "3" and not moved:
@@ -168,7 +168,7 @@ def test_what_stays_missing_is_said(
         portal.put("contacts", n, AT + n)
     whole = Answers.search
 
-    def lacking(self: Answers, name: str, body: dict) -> Answer:
+    def lacking(self: Answers, name: str, body: dict[str, Any]) -> Answer:
         answer = whole(self, name, body)
         answer.body["total"] += 1
         return answer

@@ -6,12 +6,9 @@ import gzip
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -24,12 +21,9 @@ from sync.shared.clock import SystemClock
 from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable
 from tests.hubspot.hubspot_portal import Portal
 from tests.hubspot.hubspot_server import HANGS, Standin, serving
-from tests.hubspot.hubspot_world import failure, opened, poll, source
+from tests.hubspot.hubspot_world import failure, opened, poll, source, talking
 
-
-@pytest.fixture(autouse=True)
-def _one_company(portal: Portal) -> None:
-    portal.put("companies", 1, portal.now - 86_400_000, name="Firm")
+pytestmark = pytest.mark.usefixtures("one_company")
 
 
 def test_a_server_that_hangs_is_left_after_the_time_out(standin: Standin) -> None:
@@ -37,36 +31,6 @@ def test_a_server_that_hangs_is_left_after_the_time_out(standin: Standin) -> Non
     told = failure(standin, timeout="100ms")
     assert isinstance(told, SourceUnavailable)
     assert "does not answer within 0.1 s" in told.message
-
-
-@contextmanager
-def talking(say: Any, heard: list[bytes] | None = None) -> Iterator[str]:
-    """A server that says its piece on every connection, once it `heard` something."""
-    server = socket.create_server(("127.0.0.1", 0))
-    over = threading.Event()
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = server.accept()
-            except OSError:
-                return
-            with connection:
-                (heard if heard is not None else []).append(connection.recv(65536))
-                try:
-                    say(connection, over)
-                except OSError:
-                    continue
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-    finally:
-        over.set()
-        server.shutdown(socket.SHUT_RDWR)
-        server.close()
-        thread.join()
 
 
 @pytest.mark.parametrize(

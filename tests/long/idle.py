@@ -17,6 +17,7 @@ import urllib.request
 from contextlib import closing
 from pathlib import Path
 
+from tests.free_port import free_port
 from tests.proof.harness import TABLE, World, config_text, sandbox_with, until
 
 STREAMS = ("companies", "others", "thirds")
@@ -61,12 +62,6 @@ def three_sources(world: World, every: str) -> str:
     return text + "".join(
         source.replace("sources.erp", f"sources.{name}").replace("companies", name) for name in STREAMS[1:]
     )
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def manager(folder: Path) -> str:

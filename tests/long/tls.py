@@ -30,6 +30,7 @@ from connectors.sql.engines import parse_url
 from connectors.sql.options import SqlSource
 from connectors.sql.server_check import encryption_findings
 from sync.shared.errors import SyncError
+from tests.free_port import free_port
 from tests.proof.harness import until
 
 
@@ -167,12 +168,6 @@ def as_user(user: str, command: Sequence[object]) -> list[str]:
 def is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
 
 
 if __name__ == "__main__":

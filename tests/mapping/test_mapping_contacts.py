@@ -20,7 +20,8 @@ PEOPLE = {
 def contacts(*tables: dict[str, Any], data: dict[str, Any]) -> list[dict[str, Any]]:
     outcome = mapping({"name": "name", "contacts": list(tables)}).apply({"name": "Acme"} | data)
     assert isinstance(outcome, Lead), outcome
-    return outcome.document.get("contacts", [])
+    found: list[dict[str, Any]] = outcome.document.get("contacts", [])
+    return found
 
 
 def test_every_field_of_a_contact() -> None:

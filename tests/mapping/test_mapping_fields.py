@@ -502,7 +502,8 @@ def test_a_social_is_a_web_address_a_page_or_a_handle(value: str, is_sent: bool)
 def test_where_filters_as_databases_do() -> None:
     only = mapping({"name": "name", "where": "status != 'internal' && wanted"})
     assert only.apply({"name": "A", "status": "x", "wanted": True}) == lead({"name": "name"}, {"name": "A"})
-    for wanted in (None, False, "", [], {}):
+    nothings: tuple[object, ...] = (None, False, "", [], {})
+    for wanted in nothings:
         assert only.apply({"name": "A", "wanted": wanted}) == Filtered()
     assert only.apply({"name": "A", "status": "internal", "wanted": True}) == Filtered()
     assert mapping({"name": "name", "where": False}).apply({"name": "A"}) == Filtered()
@@ -515,12 +516,16 @@ def test_a_where_that_cannot_be_read_filters_nothing_away_silently() -> None:
 
 
 def test_a_company_needs_a_name_and_a_contact_any_way_to_know_it() -> None:
-    (note,) = mapping({"name": "n", "role": "r"}).apply({"r": "x", "n": " "}).problems
+    nameless = mapping({"name": "n", "role": "r"}).apply({"r": "x", "n": " "})
+    assert isinstance(nameless, Unfit)
+    (note,) = nameless.problems
     assert (note.field, note.rule) == ("name", "is required, but nothing usable is left")
     contact = mapping({"kind": "contact", "name": "n", "last_name": "l", "emails": "e"})
     for data in ({"n": "A"}, {"l": "B"}, {"e": "a@b.de"}):
         assert isinstance(contact.apply(data), Lead)
-    (note,) = contact.apply({"e": "invalid"}).problems
+    unknowable = contact.apply({"e": "invalid"})
+    assert isinstance(unknowable, Unfit)
+    (note,) = unknowable.problems
     assert note.rule == "nothing usable in any of name, last_name, emails"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sync.config.schema import LeadTable, Wire
@@ -131,6 +133,7 @@ def test_shared_hosts_are_shared_with_their_parts() -> None:
     ],
 )
 def test_a_value_alone_is_what_it_is_in_a_lead(kind: IdentityKind, field: str, text: str) -> None:
-    found = {each for each in identities(**{field: [text]}) if each[0] == kind}
+    values: dict[str, Any] = {field: [text]}
+    found = {each for each in identities(**values) if each[0] == kind}
     alone = recognised(kind, text)
     assert found == ({alone} if alone else set())

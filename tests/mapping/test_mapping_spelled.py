@@ -8,6 +8,7 @@ import pytest
 
 from sync.config.schema import Wire, WireList
 from sync.mapping.field_changes import FieldChange, changes, name_of, spelled
+from sync.mapping.result import Lead
 from tests.mapping.mapping_cases import mapping
 
 WIRE = Wire()
@@ -22,7 +23,9 @@ RULES: dict[str, Any] = {
 
 
 def made(data: dict[str, Any], wire: Wire = WIRE) -> dict[str, Any]:
-    return dict(mapping(RULES, wire=wire).apply(data).document)
+    outcome = mapping(RULES, wire=wire).apply(data)
+    assert isinstance(outcome, Lead)
+    return dict(outcome.document)
 
 
 FULL = {"name": "Acme", "n": 5, "emails": ["a@acme.example", "b@acme.example"], "people": [{"first": "Ada"}]}

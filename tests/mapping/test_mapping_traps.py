@@ -127,7 +127,7 @@ def test_a_value_with_a_constant_to_fall_back_on_is_no_condition() -> None:
 
 def test_text_in_double_quotes_is_doubted_where_the_source_is_not_known_to_have_such_a_field() -> None:
     one = mapping({"name": "a", "where": 'people[?status != "internal"] && a == "x" && a == "City"'})
-    kinds = {("City",): FieldKind("text"), ("a",): FieldKind("text")}
+    kinds: dict[tuple[str, ...], FieldKind] = {("City",): FieldKind("text"), ("a",): FieldKind("text")}
     found = list(doubts(one.compared, kinds))
     assert [problem.what for problem in found] == [
         f'"{word}" in double quotes is the name of a field, which this source may not have'

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from sync.config.schema import Wire, WireList
+from sync.mapping.result import Lead
 from sync.mapping.wire_fields import texts, with_labels
 from tests.mapping.mapping_cases import document, mapping
 
@@ -53,8 +54,9 @@ def test_wire_names_come_from_the_workspace() -> None:
         {"name": "n", "emails": "e", "phones": "p", "socials": "s", "addresses": "a", "labels": "l"}, wire=wire
     )
     data = {"n": "A", "e": "a@b.de", "p": "030 1", "s": "u", "a": "x", "l": ["l"]}
-    made = one.apply(data).document
-    assert made == {
+    made = one.apply(data)
+    assert isinstance(made, Lead)
+    assert made.document == {
         "isContact": False,
         "name": "A",
         "Emails": [{"Value": "a@b.de"}],
@@ -64,7 +66,8 @@ def test_wire_names_come_from_the_workspace() -> None:
         "labels": ["l"],
     }
     read = {
-        key: texts(made, wire, key) for key in ("name", "emails", "phones", "socials", "addresses", "labels", "notes")
+        key: texts(made.document, wire, key)
+        for key in ("name", "emails", "phones", "socials", "addresses", "labels", "notes")
     }
     assert read == {
         "name": ["A"],

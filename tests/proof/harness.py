@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from sync.trial.configuration import (
     BY_ID_AND_TIME,
@@ -39,6 +39,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _HOUR_AGO = datetime.now(UTC) - timedelta(hours=1)
 TABLE = "create table companies (id integer primary key, name text, email text, employees int, updated_at text)"
 Figures = dict[str, Any]
+Found = TypeVar("Found")
 
 
 def after_old(seconds: float) -> str:
@@ -50,7 +51,7 @@ OLD = after_old(0)
 """When most records were last changed: long settled, yet not so old that nobody expects late writers any more."""
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+def until(condition: Callable[[], Found | None], what: str, seconds: float = PATIENCE) -> Found:
     """Return the first true value of `condition`, polled every 20 ms. Raises AssertionError after `seconds`."""
     ends = time.monotonic() + seconds
     while not (value := condition()):
@@ -162,8 +163,9 @@ def command(
             code = process.wait(seconds)
         finally:
             process.kill()
-        texts = [each.seek(0) or each.read().decode() for each in (out, err)]
-    return Ended(code, *texts)
+        for each in (out, err):
+            each.seek(0)
+        return Ended(code, out.read().decode(), err.read().decode())
 
 
 class Daemon:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
@@ -130,7 +130,7 @@ def _moments(
     Also which of them tell nothing, and the greatest position."""
     if cursor.modified_as == "sequence":
         base = draw(st.sampled_from((-5_000_000, 0, 7_000_000, 16_777_000_000)))
-        near = (0, 1, 100_000, 1_000_000, 7_100_000)
+        near: tuple[int, ...] = (0, 1, 100_000, 1_000_000, 7_100_000)
     else:
         base = 1_700_000_000_000_000 + draw(st.integers(0, 300)) * DAY
         near = (0, 1, 123_456, 999_999, 60_000_000, DAY)
@@ -138,8 +138,10 @@ def _moments(
     unreadable: list[Cell] = []
     if draw(st.booleans()):
         unreadable.append(None)
-    odd = () if cursor_type in ("bigint", "integer") and backend == "postgresql" else cursor.odd.get(backend, ())
-    if odd and draw(st.booleans()):
+    odd: Sequence[str] = (
+        () if cursor_type in ("bigint", "integer") and backend == "postgresql" else cursor.odd.get(backend, ())
+    )
+    if len(odd) > 0 and draw(st.booleans()):
         unreadable.append(draw(st.sampled_from(odd)))
     times = [cursor.literal(base + each) for each in positions]
     return [*times, *unreadable], unreadable, base + max(positions)
@@ -167,7 +169,7 @@ def _row(draw: st.DrawFn, tag: int, moments: Sequence[Cell], columns: Sequence[C
     )
 
 
-def _text_of(draw: st.DrawFn, texts: dict[str, object]) -> Cell:
+def _text_of(draw: st.DrawFn, texts: Iterable[str]) -> Cell:
     text = draw(st.sampled_from((*texts, None)))
     return None if text is None else f"'{text}'"
 

@@ -6,7 +6,7 @@ import io
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -249,7 +249,7 @@ class _Heard:
     def __init__(self) -> None:
         self.pages = 0
         self.missed: dict[str, int] = {}
-        self.stop = lambda: None
+        self.stop: Callable[[], object] = lambda: None
 
     def __call__(self, event: str, level: object, fields: Mapping[str, Any]) -> None:
         if event == "sweep":

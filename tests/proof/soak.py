@@ -104,8 +104,8 @@ def _run(world: World, load: Load) -> tuple[list[float], dict[str, int]]:
     sender = None
     try:
         world.wait_for_leads(1)
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        sender = start_module("tests.proof.sender", [str(world.config)], cwd=ROOT, **pipes)
+        pipe = subprocess.PIPE
+        sender = start_module("tests.proof.sender", [str(world.config)], cwd=ROOT, stdin=pipe, stdout=pipe)
         for kill in range(load.kills):
             world.wait_for_leads(2 * load.batches * (kill + 1) // (load.kills + 1), load.batches * load.window)
             time.sleep(moment.random() * load.window)  # not only while a window is being filled

@@ -53,12 +53,13 @@ def test_no_canary_is_ever_said(world_with: Callable[..., World]) -> None:
             shown = command(*arguments, "-c", world.config, env=env)
             said += shown.stdout + shown.stderr
         (doubtful, *_) = world.query("select name from batches where state = 'in_doubt'")
-        for arguments in (
+        settling: tuple[list[str | Path], ...] = (
             ["doubt", "resolve", *doubtful, "--landed", "--yes"],
             ["quarantine", "retry", "--all", "--yes"],
             ["ledger", "backup", world.folder / "copy.db"],
-        ):
-            shown = command(*arguments, "-c", world.config, env=env)
+        )
+        for each in settling:
+            shown = command(*each, "-c", world.config, env=env)
             assert shown.code == 0, shown.stderr
             said += shown.stdout + shown.stderr
         assert daemon.stop() == 0

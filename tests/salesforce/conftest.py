@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.trial.sandbox.running import RunningSandbox, start
-from sync.trial.sandbox.settings import SandboxOptions
+from sync.trial.sandbox.running import RunningSandbox
 from tests.salesforce.sf_authority import make_authority
 from tests.salesforce.sf_command import Program
 from tests.salesforce.sf_proxy import Proxy
@@ -36,17 +35,10 @@ def proxy(_salesforce: tuple[StandIn, Proxy], stand_in: StandIn) -> Proxy:
     return _salesforce[1]
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[RunningSandbox]:
-    with start(SandboxOptions(port=0, limit=100_000)) as running:
-        yield running
-
-
 @pytest.fixture
 def program(
     tmp_path: Path, stand_in: StandIn, proxy: Proxy, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> Program:
-    sandbox.forget()
     stand_in.org.clock = None
     monkeypatch.setenv("SF_CLIENT_SECRET", "the-client-secret")
     made = Program(tmp_path, stand_in, proxy, sandbox)

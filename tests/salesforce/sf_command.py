@@ -16,7 +16,7 @@ from state.ledger import Ledger
 from sync.cli import main
 from sync.config.load import load_config
 from sync.engine.round import Round, Summary
-from sync.trial.configuration import source_table, stream_tables, workspace_tables
+from sync.trial.configuration import Values, source_table, stream_tables, workspace_tables
 from sync.trial.processes import start_module
 from sync.trial.sandbox.running import RunningSandbox
 from tests.patience import PATIENCE
@@ -48,7 +48,7 @@ LEADS = {
     "role": "Title",
     "emails": "[Email]",
 }
-AUTH = {
+AUTH: Values = {
     "flow": "client_credentials",
     "client_id": "the-client-id",
     "client_secret": {"env": "SF_CLIENT_SECRET"},
@@ -69,7 +69,7 @@ class Program:
         return self.folder / "config.toml"
 
     def write(self, *replace: tuple[str, str], start: str = "all") -> None:
-        source = {
+        source: Values = {
             "domain": "acme",
             "auth": AUTH,
             "proxy": self.proxy.url,

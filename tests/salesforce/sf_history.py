@@ -24,7 +24,7 @@ LISTS = {("Account", "Industry"): ["Steel", "Tech"], ("Contact", "Level__c"): ["
 class Life:
     """What happens in an organisation; `labels` are all that users ever saw for a code."""
 
-    hideable = HIDEABLE
+    hideable: Sequence[tuple[str, str]] = HIDEABLE
 
     def __init__(self, stand_in: StandIn) -> None:
         stand_in.reset()
@@ -43,9 +43,9 @@ class Life:
                     self._put("Account", number, Name=self._name(), Phone=self._name(), Industry=code)
             case "contact", number, parent, code:
                 if self._lives("Contact", number, unborn=True) and self._lives("Account", parent):
-                    firm = sf_id("Account", parent)
-                    if not org.tables["Account"][firm].get("IsPersonAccount"):
-                        self._put("Contact", number, AccountId=firm, LastName=self._name(), Level__c=code)
+                    id_ = sf_id("Account", parent)
+                    if not org.tables["Account"][id_].get("IsPersonAccount"):
+                        self._put("Contact", number, AccountId=id_, LastName=self._name(), Level__c=code)
             case "person", number:
                 if not {sf_id(name, number) for name in ("Account", "Contact")} & {
                     *org.tables["Account"],
@@ -82,7 +82,8 @@ class Life:
             case ("show",):
                 org.hidden_fields.clear()
             case "list", which, codes:
-                self._relabel(*list(LISTS)[which], codes)
+                name, column = list(LISTS)[which]
+                self._relabel(name, column, codes)
 
     def _lives(self, name: str, number: int, *, unborn: bool = False) -> bool:
         row = self.org.tables[name].get(sf_id(name, number))
@@ -109,7 +110,8 @@ class Life:
 
     def heirs(self, lead: Mapping[str, Any]) -> set[str]:
         """The contact that a lead became, and its firm unless that was there a day before, or before the lead."""
-        heirs = {lead.get("ConvertedContactId"), lead.get("ConvertedAccountId")} - {None}
+        named: tuple[str | None, ...] = (lead.get("ConvertedContactId"), lead.get("ConvertedAccountId"))
+        heirs = {heir for heir in named if heir is not None}
         return {
             heir
             for heir in heirs

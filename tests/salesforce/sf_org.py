@@ -60,7 +60,11 @@ class Org:
 
     def clear(self) -> None:
         self.tables = {name: {} for name in self.fields}
-        organisation = {"Id": sf_id("Organization", 1), "IsSandbox": True, "OrganizationType": "Developer Edition"}
+        organisation: dict[str, Any] = {
+            "Id": sf_id("Organization", 1),
+            "IsSandbox": True,
+            "OrganizationType": "Developer Edition",
+        }
         self.tables["Organization"][organisation["Id"]] = organisation
         self.hidden_rows.clear()
 

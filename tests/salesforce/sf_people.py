@@ -190,7 +190,8 @@ class People(Life):
             case "opt", name, number:
                 if self._lives(name, number):
                     row = self.org.tables[name][sf_id(name, number)]
-                    self.org.touch(name, row["Id"], **{OPTED_OUT: not row.get(OPTED_OUT)})
+                    change: dict[str, Any] = {OPTED_OUT: not row.get(OPTED_OUT)}
+                    self.org.touch(name, row["Id"], **change)
                     self._happened(row["Id"])
             case "poll", seconds, order, verdict:
                 self.org.advance(timedelta(seconds=seconds))
@@ -235,9 +236,10 @@ class People(Life):
         worker._not_before = 0.0
         worker.turn()
         hidden = self.org.hidden_fields & NEEDS[name]
-        said = str(worker.failure.error) if worker.failure else ""
+        error = worker.failure.error if worker.failure else None
+        said = str(error or "")
         is_read = not said or (self._is_emptied(name) and EMPTIED in said)
-        assert is_read or isinstance(worker.failure.error, SourceRefused), said
+        assert is_read or isinstance(error, SourceRefused), said
         assert is_read != any(column in said for _, column in hidden), (name, hidden, said)
         # children are asked for only where a parent is read; `check_sent` holds what comes of them
         own = {each for each in hidden if each[0] == OBJECTS[name]}

@@ -59,7 +59,7 @@ class StandIn(Logins):
         return int(self._server.server_address[1])
 
     @property
-    def host(self) -> str:  # type: ignore[override]
+    def host(self) -> str:
         return f"127.0.0.1:{self.port}"
 
     def close(self) -> None:

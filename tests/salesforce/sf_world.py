@@ -143,8 +143,7 @@ class SalesforceWorld:
         stand_in.batch_size = batch
 
     def spec(self, wanted: Wanted, page_size: int, overlap: timedelta, settle: timedelta) -> StreamSpec:
-        seconds = {"overlap": overlap.total_seconds(), "settle": settle.total_seconds()}
-        return stream(wanted, page_size=page_size, **seconds)
+        return stream(wanted, page_size=page_size, overlap=overlap.total_seconds(), settle=settle.total_seconds())
 
     def connector(self) -> Connector:
         return connect(self._stand_in)

@@ -203,7 +203,9 @@ def test_preview_shows_the_lead_and_sends_nothing(program: Program) -> None:
     assert "Doe" in said.output
 
 
-def test_a_stream_that_starts_now_sends_only_what_comes_later(program: Program) -> None:
+def test_a_stream_that_starts_now_sends_only_what_comes_later(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program.write(start="now")
     seed(program, 5)
     assert program.round().exit_code == 0
@@ -211,7 +213,7 @@ def test_a_stream_that_starts_now_sends_only_what_comes_later(program: Program) 
     program.write(("[sources.sf]\n", '[sources.sf]\nsettle = "0s"\n'), start="now")
     org = program.stand_in.org
     id_ = org.put("Account", 50, Name="New firm")
-    org.now = lambda: datetime.now(UTC) + timedelta(minutes=1)  # type: ignore[method-assign] # its clock goes before ours
+    monkeypatch.setattr(org, "now", lambda: datetime.now(UTC) + timedelta(minutes=1))  # its clock goes before ours
     org.touch("Account", id_, datetime.now(UTC) + timedelta(seconds=30))
     assert program.round().exit_code == 0
     assert [lead["name"] for lead in program.leads()] == ["New firm"]

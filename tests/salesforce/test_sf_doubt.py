@@ -13,8 +13,8 @@ from connectors.salesforce.connector import SalesforceConnector
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Json, Wanted
 from tests.salesforce.sf_faults import Fault, error
-from tests.salesforce.sf_org import described
 from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_tables import described
 from tests.salesforce.sf_world import account, connect, fields, firms, on, poll, records_of, settle_down, stream
 
 PHONE = stream(fields("Name", "Phone"), children={})

@@ -7,8 +7,8 @@ import pytest
 from sync.shared.errors import SourceRefused
 from sync.shared.opaque import checksum
 from sync.shared.words import Touch, Wanted
-from tests.salesforce.sf_org import described, reference
 from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_tables import described, reference
 from tests.salesforce.sf_world import Reading, fields, firms, settle_down, stream
 
 # ---- deleted, merged, restored

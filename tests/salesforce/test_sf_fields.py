@@ -9,8 +9,9 @@ from connectors.salesforce.soql import is_id
 from sync.shared.errors import SourceRefused
 from sync.shared.opaque import checksum
 from sync.shared.words import Wanted
-from tests.salesforce.sf_org import described, sf_id
+from tests.salesforce.sf_org import sf_id
 from tests.salesforce.sf_server import StandIn
+from tests.salesforce.sf_tables import described
 from tests.salesforce.sf_world import Reading, connect, fields, firms, poll, stream
 
 EVERYTHING = Wanted(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def describes(stand_in: StandIn) -> int:
 def test_a_picklist_a_multi_select_and_a_record_type_have_labels(stand_in: StandIn) -> None:
     stand_in.org.fields["Account"] += typed()
     channel = next(id_ for id_, (code, _) in RECORD_TYPES.items() if code == "Channel")
-    values = {"Industry": "Steel", "Interests__c": "c;a", "RecordTypeId": channel, "Name": "Firm"}
+    values: dict[str, Any] = {"Industry": "Steel", "Interests__c": "c;a", "RecordTypeId": channel, "Name": "Firm"}
     id_ = stand_in.org.put("Account", 1, **values)
     empty = stand_in.org.put("Account", 2)
     found = Reading(
@@ -185,7 +186,7 @@ def test_a_label_that_is_renamed_or_translated_changes_no_record(stand_in: Stand
     reading = Reading(stand_in, spec)
     before = codes(mapping, reading.records()[id_].data)
     stand_in.org.set_labels("Account", "Industry", Steel="Stahl")
-    reading.connector._account.forget_schemas()  # type: ignore[attr-defined]
+    reading.connector._account.forget_schemas()
     stand_in.org.touch("Account", id_)
     record = reading.records()[id_]
     assert record.data["Industry@label"] == "Stahl"

@@ -8,25 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from sync.trial.sandbox.running import RunningSandbox, start
-from sync.trial.sandbox.settings import SandboxOptions
+from sync.trial.sandbox.running import RunningSandbox
 from tests.patience import PATIENCE
 
 Post = Callable[..., httpx.Response]
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[RunningSandbox]:
-    with start(SandboxOptions(port=0, limit=100_000)) as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(shared: RunningSandbox) -> RunningSandbox:
-    """One process for a whole module, empty and without failures."""
-    shared.forget()
-    shared.set_faults({}, script=(), latency="0s", stall="0s=0", hang="60s", plan="basic")
-    return shared
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ from sync.trial.sandbox.running import start
 from sync.trial.sandbox.settings import SandboxError, SandboxOptions
 from tests.patience import PATIENCE
 from tests.proof.harness import until
+from tests.sandbox.conftest import Post
 
 COMMAND = [sys.executable, "-m", "sync.trial.sandbox"]
 LEAD = {"isContact": False, "name": "x"}
@@ -45,11 +46,12 @@ def launch(*arguments: str, stdin: int | None = None) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_greets_and_sums_up(tmp_path, post, number) -> None:
+def test_it_greets_and_sums_up(tmp_path: Path, post: Post, number: signal.Signals) -> None:
     store = tmp_path / "kept.db"
     with launch("--port", "0", "--store", str(store), "--key", "my-key") as process:
+        assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(7)]
-        url = re.search(r"http://\S+", lines[0])[0]
+        (url,) = re.findall(r"http://\S+", lines[0])
         running = type("Running", (), {"url": url})
         assert post(running, [LEAD, LEAD], key="my-key").status_code == 200
         process.send_signal(number)
@@ -63,7 +65,7 @@ def test_it_greets_and_sums_up(tmp_path, post, number) -> None:
 
 
 @pytest.mark.parametrize("faults", [{"timeout-before": 1.0}, {"timeout-after": 1.0}])
-def test_a_hanging_request_does_not_hold_up_the_end(post, faults) -> None:
+def test_a_hanging_request_does_not_hold_up_the_end(post: Post, faults: dict[str, float]) -> None:
     with start(SandboxOptions(port=0, faults=faults, latency=(0.0, 0.001))) as running:
         failures: list[Exception] = []
 
@@ -82,7 +84,7 @@ def test_a_hanging_request_does_not_hold_up_the_end(post, faults) -> None:
         assert running._process.returncode == 0
 
 
-def test_what_waits_in_its_delay_at_the_end_is_not_created(post) -> None:
+def test_what_waits_in_its_delay_at_the_end_is_not_created(post: Post) -> None:
     with start(SandboxOptions(port=0, latency=(30.0, 30.0))) as running:
         place = urlsplit(running.url)
         with socket.create_connection((place.hostname, place.port)) as connection:
@@ -93,7 +95,7 @@ def test_what_waits_in_its_delay_at_the_end_is_not_created(post) -> None:
         assert running.requests() == []
 
 
-def test_what_lies_in_the_current_folder_is_not_run(tmp_path, monkeypatch) -> None:
+def test_what_lies_in_the_current_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder named as our package, in a folder of somebody else's."""
     (tmp_path / "sync").mkdir()
     (tmp_path / "sync/__init__.py").write_text("raise SystemExit('run')")
@@ -102,7 +104,7 @@ def test_what_lies_in_the_current_folder_is_not_run(tmp_path, monkeypatch) -> No
         assert running.leads() == []
 
 
-def test_it_ends_with_the_process_that_started_it(tmp_path) -> None:
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     program = (
         "import os; from pathlib import Path; from sync.trial.sandbox.running import *;"
         f"s = start(SandboxOptions(port=0, store=Path({str(tmp_path / 'kept.db')!r})));"
@@ -112,7 +114,7 @@ def test_it_ends_with_the_process_that_started_it(tmp_path) -> None:
     assert done.returncode == 9
     place = urlsplit(done.stdout.strip())
     deadline = time.monotonic() + PATIENCE
-    while listens(place.hostname, place.port):
+    while listens(str(place.hostname), int(place.port or 0)):
         assert time.monotonic() < deadline, "an orphan goes on"
 
 
@@ -136,7 +138,7 @@ def test_hosts_that_are_not_this_machine_are_refused() -> None:
         assert "loopback only" in done.output
 
 
-def test_a_port_in_use_is_said_plainly(tmp_path) -> None:
+def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with launch("--port", str(port), "--store", str(tmp_path / "x.db")) as process:
@@ -153,13 +155,13 @@ def test_a_port_in_use_is_said_plainly(tmp_path) -> None:
     "arguments",
     [["--fault", "429"], ["--fault", "nonsense=0.1"], ["--script", "ok*,429"], ["--latency", "5"], ["--stall", "3s"]],
 )
-def test_wrong_options_are_usage_errors(arguments) -> None:
+def test_wrong_options_are_usage_errors(arguments: list[str]) -> None:
     done = CliRunner().invoke(command, arguments)
     assert done.exit_code == 2
     assert "Error" in done.output
 
 
-def test_the_options_reach_the_child(post) -> None:
+def test_the_options_reach_the_child(post: Post) -> None:
     options = SandboxOptions(
         port=0,
         host="localhost",
@@ -202,7 +204,9 @@ def test_its_help_is_light_and_names_every_failure() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_the_root_of_the_project_need_not_be_the_current_folder(tmp_path, monkeypatch) -> None:
+def test_the_root_of_the_project_need_not_be_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTHONPATH", raising=False)
     with start(SandboxOptions(port=0)) as running:

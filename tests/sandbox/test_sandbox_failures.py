@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from sync.trial.sandbox.running import RunningSandbox
 from tests.patience import PATIENCE
 from tests.proof.harness import until
+from tests.sandbox.conftest import Post
 
 LEADS = [{"isContact": False, "name": f"Company {n}"} for n in range(3)]
 IMPATIENT = httpx.Timeout(PATIENCE, read=0.3)
@@ -28,7 +31,9 @@ IMPATIENT = httpx.Timeout(PATIENCE, read=0.3)
         ("half", httpx.RemoteProtocolError, 3),
     ],
 )
-def test_failures_without_an_answer(sandbox, post, fault, error, created) -> None:
+def test_failures_without_an_answer(
+    sandbox: RunningSandbox, post: Post, fault: str, error: type[Exception], created: int
+) -> None:
     sandbox.set_faults(script=[fault])
     with pytest.raises(error):
         post(sandbox, LEADS, timeout=IMPATIENT if error is httpx.ReadTimeout else PATIENCE)
@@ -42,7 +47,7 @@ def test_failures_without_an_answer(sandbox, post, fault, error, created) -> Non
 
 @pytest.mark.parametrize("status", [408, 413, 422, 401, 403, 404, 301, 500, 502, 503, 504, 599])
 @pytest.mark.parametrize("after", [False, True])
-def test_statuses(sandbox, post, status, after) -> None:
+def test_statuses(sandbox: RunningSandbox, post: Post, status: int, after: bool) -> None:
     sandbox.set_faults(script=[f"{status}{'-after' if after else ''}:7"])
     answer = post(sandbox, LEADS)
     assert answer.status_code == status
@@ -50,7 +55,7 @@ def test_statuses(sandbox, post, status, after) -> None:
     assert len(sandbox.leads()) == (3 if after else 0)
 
 
-def test_a_429_on_purpose_is_the_documented_one(sandbox, post) -> None:
+def test_a_429_on_purpose_is_the_documented_one(sandbox: RunningSandbox, post: Post) -> None:
     sandbox.set_faults(script="429,429:3")
     first, second = post(sandbox, LEADS), post(sandbox, LEADS)
     message = "Too many requests. Please try again later."
@@ -66,7 +71,7 @@ def test_a_429_on_purpose_is_the_documented_one(sandbox, post) -> None:
     assert (figures["too_many_requests"], figures["limited"], figures["created_leads"]) == (2, 0, 0)
 
 
-def test_half_of_the_answer_really_arrives(sandbox) -> None:
+def test_half_of_the_answer_really_arrives(sandbox: RunningSandbox) -> None:
     sandbox.set_faults(script=["half"])
     head, _, body = raw(sandbox.url).partition(b"\r\n\r\n")
     length = next(
@@ -76,13 +81,13 @@ def test_half_of_the_answer_really_arrives(sandbox) -> None:
     assert body == b'{"succeeded":true,"statusCode":200,"statusCodeDescription":"NONE","message":null}'[: length // 2]
 
 
-def test_a_reset_is_a_reset_on_the_wire(sandbox) -> None:
+def test_a_reset_is_a_reset_on_the_wire(sandbox: RunningSandbox) -> None:
     sandbox.set_faults(script=["reset-after"])
     with pytest.raises(ConnectionResetError):
         raw(sandbox.url)
 
 
-def test_malformed(sandbox, post) -> None:
+def test_malformed(sandbox: RunningSandbox, post: Post) -> None:
     sandbox.set_faults(script=["malformed"])
     answer = post(sandbox, LEADS)
     assert answer.status_code == 200
@@ -92,14 +97,14 @@ def test_malformed(sandbox, post) -> None:
 
 
 @pytest.mark.parametrize(("fault", "created"), [("not-succeeded", 0), ("not-succeeded-after", 3)])
-def test_not_succeeded(sandbox, post, fault, created) -> None:
+def test_not_succeeded(sandbox: RunningSandbox, post: Post, fault: str, created: int) -> None:
     sandbox.set_faults(script=[fault])
     answer = post(sandbox, LEADS)
     assert (answer.status_code, answer.json()["succeeded"]) == (200, False)
     assert len(sandbox.leads()) == created
 
 
-def test_a_lead_that_contains_a_text_is_refused_until_it_is_gone(sandbox, post) -> None:
+def test_a_lead_that_contains_a_text_is_refused_until_it_is_gone(sandbox: RunningSandbox, post: Post) -> None:
     sandbox.set_faults({"refuse:Company 1": 1})
     answer = post(sandbox, LEADS)
     assert (answer.status_code, answer.json()["statusCode"]) == (400, 400)
@@ -110,7 +115,9 @@ def test_a_lead_that_contains_a_text_is_refused_until_it_is_gone(sandbox, post) 
 
 
 @pytest.mark.parametrize("bad", [{"isContact": False, "name": "Company 1", "employeeCount": -1}, LEADS[1]])
-def test_a_batch_with_a_bad_lead_may_be_created_in_part(sandbox, post, bad) -> None:
+def test_a_batch_with_a_bad_lead_may_be_created_in_part(
+    sandbox: RunningSandbox, post: Post, bad: dict[str, Any]
+) -> None:
     sandbox.set_faults({"refuse:Company 1": 1}, script=["partly"])
     answer = post(sandbox, [LEADS[0], bad, LEADS[2]])
     assert answer.status_code == 400
@@ -120,7 +127,7 @@ def test_a_batch_with_a_bad_lead_may_be_created_in_part(sandbox, post, bad) -> N
     assert (row["fault"], row["status"], row["leads"], row["created"]) == ("partly", 400, 3, 2)
 
 
-def test_of_good_leads_alone_or_bad_ones_alone_none_are_created_in_part(sandbox, post) -> None:
+def test_of_good_leads_alone_or_bad_ones_alone_none_are_created_in_part(sandbox: RunningSandbox, post: Post) -> None:
     sandbox.set_faults(script=["partly*"])
     assert post(sandbox, LEADS).status_code == 200
     assert post(sandbox, [{}]).status_code == 400
@@ -128,7 +135,7 @@ def test_of_good_leads_alone_or_bad_ones_alone_none_are_created_in_part(sandbox,
     assert [row["fault"] for row in sandbox.requests()] == [None, None]
 
 
-def test_a_failure_after_creation_cannot_strike_where_nothing_is_created(sandbox, post) -> None:
+def test_a_failure_after_creation_cannot_strike_where_nothing_is_created(sandbox: RunningSandbox, post: Post) -> None:
     sandbox.set_faults(script=["timeout-after*"])
     assert post(sandbox, [{}]).status_code == 400
     assert sandbox.requests()[0]["fault"] is None
@@ -136,13 +143,13 @@ def test_a_failure_after_creation_cannot_strike_where_nothing_is_created(sandbox
         post(sandbox, LEADS, timeout=IMPATIENT)
 
 
-def test_failures_strike_only_what_has_a_valid_key(sandbox, post) -> None:
+def test_failures_strike_only_what_has_a_valid_key(sandbox: RunningSandbox, post: Post) -> None:
     sandbox.set_faults(script=["500"])
     assert post(sandbox, LEADS, key="wrong").status_code == 401
     assert post(sandbox, LEADS).status_code == 500
 
 
-def test_rates_repeat_with_their_seed(sandbox, post) -> None:
+def test_rates_repeat_with_their_seed(sandbox: RunningSandbox, post: Post) -> None:
     runs = []
     for _ in range(2):
         sandbox.set_faults({"503": 0.3, "422": 0.3}, seed=11)
@@ -151,7 +158,7 @@ def test_rates_repeat_with_their_seed(sandbox, post) -> None:
     assert set(runs[0]) == {200, 422, 503}
 
 
-def test_a_client_that_goes_away_in_the_delay_is_judged_all_the_same(sandbox, post) -> None:
+def test_a_client_that_goes_away_in_the_delay_is_judged_all_the_same(sandbox: RunningSandbox, post: Post) -> None:
     sandbox.set_faults(latency="300ms-300ms")
     with pytest.raises(httpx.ReadTimeout):
         post(sandbox, LEADS, timeout=httpx.Timeout(PATIENCE, read=0.1))
@@ -160,7 +167,7 @@ def test_a_client_that_goes_away_in_the_delay_is_judged_all_the_same(sandbox, po
     assert len(sandbox.leads()) == 3
 
 
-def test_a_client_that_goes_away_before_its_body_creates_nothing(sandbox, post) -> None:
+def test_a_client_that_goes_away_before_its_body_creates_nothing(sandbox: RunningSandbox, post: Post) -> None:
     place = urlsplit(sandbox.url)
     with socket.create_connection((place.hostname, place.port)) as connection:
         connection.sendall(request_bytes(json.dumps(LEADS).encode())[:-10])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
+import httpx
 import pytest
 
+from sync.trial.sandbox.running import RunningSandbox
 from sync.trial.sandbox.settings import SandboxError
+from tests.sandbox.conftest import Post
 
 EVIL = "<script>alert('1')</script>\"&"
 
@@ -23,22 +26,22 @@ class Page(HTMLParser):
         self.text = ""
         self.feed(text)
 
-    def handle_starttag(self, tag, attrs) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.names |= {name for name, _ in attrs}
 
-    def handle_data(self, data) -> None:
+    def handle_data(self, data: str) -> None:
         self.text += data
 
 
-def page(client, sandbox, query: str = "") -> str:
+def page(client: httpx.Client, sandbox: RunningSandbox, query: str = "") -> str:
     answer = client.get(f"{sandbox.url}/_sandbox/leads{query}", headers={"Accept": "text/html,*/*"})
     assert answer.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     return answer.text
 
 
-def test_the_page_shows_each_value_as_text(sandbox, client, post) -> None:
+def test_the_page_shows_each_value_as_text(sandbox: RunningSandbox, client: httpx.Client, post: Post) -> None:
     shown = {
         "industry": EVIL,
         "role": EVIL,
@@ -56,13 +59,13 @@ def test_the_page_shows_each_value_as_text(sandbox, client, post) -> None:
     assert got.text.count(EVIL) >= 7
 
 
-def test_a_search_is_no_way_in_either(sandbox, client) -> None:
+def test_a_search_is_no_way_in_either(sandbox: RunningSandbox, client: httpx.Client) -> None:
     got = Page(page(client, sandbox, "?q=%22%20onfocus%3Dalert(1)%20x%3D%22%3Cscript%3E"))
     assert "script" not in got.tags
     assert "onfocus" not in got.names
 
 
-def test_the_page_goes_from_new_to_old_by_pages(sandbox, client, post) -> None:
+def test_the_page_goes_from_new_to_old_by_pages(sandbox: RunningSandbox, client: httpx.Client, post: Post) -> None:
     post(sandbox, [lead(f"Company {n:02}") for n in range(25)])
     first = page(client, sandbox, "?limit=10")
     assert first.index("Company 24") < first.index("Company 15")
@@ -76,7 +79,7 @@ def test_the_page_goes_from_new_to_old_by_pages(sandbox, client, post) -> None:
     assert "1 lead found" in Page(page(client, sandbox, "?q=company 07")).text
 
 
-def test_the_same_as_json(sandbox, client, post) -> None:
+def test_the_same_as_json(sandbox: RunningSandbox, client: httpx.Client, post: Post) -> None:
     post(sandbox, [lead(f"Company {n:02}") for n in range(25)])
     got = client.get(f"{sandbox.url}/_sandbox/leads?limit=2&offset=3&q=COMPANY").json()
     assert (got["total"], got["offset"]) == (25, 3)
@@ -87,7 +90,7 @@ def test_the_same_as_json(sandbox, client, post) -> None:
     assert client.get(f"{sandbox.url}/_sandbox/stats").json() == sandbox.stats()
 
 
-def test_failures_change_while_it_runs(sandbox, post) -> None:
+def test_failures_change_while_it_runs(sandbox: RunningSandbox, post: Post) -> None:
     now = sandbox.set_faults({"429": 0.5}, script="500*2", seed=3, latency="1ms-2ms", stall="1s=0", hang="2s")
     assert now == {
         "faults": {"429": 0.5},
@@ -124,7 +127,9 @@ def test_failures_change_while_it_runs(sandbox, post) -> None:
         {"keys": ["x"]},
     ],
 )
-def test_what_cannot_be_is_refused_and_changes_nothing(sandbox, client, document) -> None:
+def test_what_cannot_be_is_refused_and_changes_nothing(
+    sandbox: RunningSandbox, client: httpx.Client, document: object
+) -> None:
     url = f"{sandbox.url}/_sandbox/faults"
     before = client.get(url).json()
     answer = client.post(url, json=document)
@@ -133,19 +138,19 @@ def test_what_cannot_be_is_refused_and_changes_nothing(sandbox, client, document
     assert client.get(url).json() == before
 
 
-def test_refusals_reach_the_caller(sandbox) -> None:
+def test_refusals_reach_the_caller(sandbox: RunningSandbox) -> None:
     with pytest.raises(SandboxError, match="no known failure"):
         sandbox.set_faults({"nonsense": 1})
 
 
-def test_forgetting(sandbox, client, post) -> None:
+def test_forgetting(sandbox: RunningSandbox, client: httpx.Client, post: Post) -> None:
     post(sandbox, [lead("x")])
     assert client.delete(f"{sandbox.url}/_sandbox/leads").status_code == 204
     figures = sandbox.stats()
     assert (figures["requests"], figures["created_leads"], figures["leads_by_key"]) == (0, 0, {})
 
 
-def test_no_web_page_elsewhere_can_look_in(sandbox, client) -> None:
+def test_no_web_page_elsewhere_can_look_in(sandbox: RunningSandbox, client: httpx.Client) -> None:
     for host in ("evil.example", "evil.example:80"):
         assert client.get(f"{sandbox.url}/_sandbox/leads", headers={"Host": host}).status_code == 403
     simple = {"Content-Type": "text/plain"}

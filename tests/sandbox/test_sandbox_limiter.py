@@ -9,6 +9,7 @@ from sync.trial.sandbox.limiter import ExactLog, LimitPerKey, SegmentedWindow
 from sync.trial.sandbox.reports import most_in_window
 from sync.trial.sandbox.running import start
 from sync.trial.sandbox.settings import SandboxOptions
+from tests.sandbox.conftest import Post
 
 steps = st.lists(st.integers(0, 12), max_size=60)
 
@@ -97,7 +98,7 @@ def test_each_key_has_a_limit_of_its_own() -> None:
     assert limits.of("b", 1).take(1)
 
 
-def test_over_a_socket_every_request_is_judged_by_the_exact_window_at_its_arrival(post) -> None:
+def test_over_a_socket_every_request_is_judged_by_the_exact_window_at_its_arrival(post: Post) -> None:
     options = SandboxOptions(port=0, limit=5, per=0.25, latency=(0.001, 0.012), seed=3, keys=("a", "b"))
     with start(options) as running:
         statuses = [post(running, [{"isContact": False}], key="ab"[n % 5 == 0]).status_code for n in range(60)]
@@ -117,7 +118,7 @@ def test_over_a_socket_every_request_is_judged_by_the_exact_window_at_its_arriva
     assert len(admitted) == 2
 
 
-def test_over_a_socket_segments_hold_back_longer_than_the_window(post) -> None:
+def test_over_a_socket_segments_hold_back_longer_than_the_window(post: Post) -> None:
     options = SandboxOptions(port=0, limit=2, per=0.3, segments=3, heartbeat=0.15, keys=("k",))
     with start(options) as running:
         statuses = [post(running, [{"isContact": True}], key="k").status_code for _ in range(3)]

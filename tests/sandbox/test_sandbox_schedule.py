@@ -30,7 +30,7 @@ def names(schedule: FaultSchedule, count: int) -> list[str]:
         ("ok", "ok", True, 200, None),
     ],
 )
-def test_names_of_failures(text, kind, created, status, seconds) -> None:
+def test_names_of_failures(text: str, kind: str, created: bool, status: int | None, seconds: float | None) -> None:
     fault = parse_fault(text)
     assert (fault.kind, fault.created, fault.status, fault.seconds) == (kind, created, status, seconds)
 
@@ -38,7 +38,7 @@ def test_names_of_failures(text, kind, created, status, seconds) -> None:
 @pytest.mark.parametrize(
     "text", ["", "200", "600", "99", "timeout", "timeout-before:5", "refuse:", "reset", "429:soon"]
 )
-def test_unknown_names_are_refused(text) -> None:
+def test_unknown_names_are_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_fault(text)
 
@@ -51,13 +51,13 @@ def test_rates() -> None:
 
 
 @pytest.mark.parametrize("text", ["429", "429=", "429=2", "429=-1", "429=often", "429=nan"])
-def test_a_rate_is_needed_and_lies_between_0_and_1(text) -> None:
+def test_a_rate_is_needed_and_lies_between_0_and_1(text: str) -> None:
     with pytest.raises(ValueError, match="rate"):
         parse_rate(text)
 
 
 @pytest.mark.parametrize("script", ["ok, timeout-after,429*3,ok*", ["ok", "timeout-after", "429*3", "ok*"]])
-def test_a_script_goes_step_by_step(script) -> None:
+def test_a_script_goes_step_by_step(script: str | list[str]) -> None:
     schedule = FaultSchedule(script=script)
     assert names(schedule, 8) == ["ok", "timeout-after", "429", "429", "429", "ok", "ok", "ok"]
 

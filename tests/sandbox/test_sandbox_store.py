@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,16 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.trial.sandbox import reports
-from sync.trial.sandbox.running import start
+from sync.trial.sandbox.running import RunningSandbox, start
 from sync.trial.sandbox.settings import SandboxError, SandboxOptions
 from sync.trial.sandbox.store import Arrival, Store
+from tests.sandbox.conftest import Post
 
 
 def lead(name: str) -> dict[str, object]:
     return {"isContact": False, "name": name}
 
 
-def test_what_was_answered_survives_kill_9_and_is_carried_on(post, tmp_path) -> None:
+def test_what_was_answered_survives_kill_9_and_is_carried_on(post: Post, tmp_path: Path) -> None:
     options = SandboxOptions(port=0, store=tmp_path / "kept.db", plan="free")
     first = start(options)
     try:
@@ -40,7 +42,7 @@ def test_what_was_answered_survives_kill_9_and_is_carried_on(post, tmp_path) -> 
         assert [row["lead"]["name"] for row in second.leads()] == [*names, "more"]
 
 
-def test_duplicates_are_identical_leads_of_one_key(post, tmp_path) -> None:
+def test_duplicates_are_identical_leads_of_one_key(post: Post, tmp_path: Path) -> None:
     with start(SandboxOptions(port=0, keys=("a", "b"))) as running:
         post(running, [lead("x"), lead("x"), lead("y")], key="a")
         post(running, [{"name": "x", "isContact": False}], key="a")
@@ -49,7 +51,7 @@ def test_duplicates_are_identical_leads_of_one_key(post, tmp_path) -> None:
         assert sorted(running.stats()["leads_by_key"].values()) == [2, 4]
 
 
-def test_no_key_is_kept(post, tmp_path) -> None:
+def test_no_key_is_kept(post: Post, tmp_path: Path) -> None:
     path = tmp_path / "kept.db"
     with start(SandboxOptions(port=0, store=path, keys=("very-secret-key",))) as running:
         post(running, [lead("x")], key="very-secret-key")
@@ -60,7 +62,7 @@ def test_no_key_is_kept(post, tmp_path) -> None:
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_a_file_of_its_own_goes_with_it(post) -> None:
+def test_a_file_of_its_own_goes_with_it(post: Post) -> None:
     running = start()
     folder = running.store_path.parent
     assert post(running, [lead("x")]).status_code == 200
@@ -71,7 +73,7 @@ def test_a_file_of_its_own_goes_with_it(post) -> None:
     assert not folder.exists()
 
 
-def test_other_files_are_left_alone(tmp_path) -> None:
+def test_other_files_are_left_alone(tmp_path: Path) -> None:
     database = tmp_path / "ledger.db"
     with sqlite3.connect(database) as made:
         made.execute("create table precious (x)")
@@ -87,7 +89,7 @@ def test_other_files_are_left_alone(tmp_path) -> None:
     assert database.read_bytes() == before
 
 
-def test_looking_in_from_both_sides_disturbs_nothing(sandbox, client, post) -> None:
+def test_looking_in_from_both_sides_disturbs_nothing(sandbox: RunningSandbox, client: httpx.Client, post: Post) -> None:
     for n in range(1, 6):
         assert post(sandbox, [lead("x")]).status_code == 200
         assert client.get(f"{sandbox.url}/_sandbox/stats").json()["created_leads"] == n
@@ -95,7 +97,7 @@ def test_looking_in_from_both_sides_disturbs_nothing(sandbox, client, post) -> N
         assert client.get(f"{sandbox.url}/_sandbox/leads").json()["total"] == n
 
 
-def test_the_figures(tmp_path) -> None:
+def test_the_figures(tmp_path: Path) -> None:
     store = Store(tmp_path / "kept.db")
     second = 1_000_000
     for at, standing, status, fault in [
@@ -130,13 +132,13 @@ def test_the_figures(tmp_path) -> None:
 
 
 @given(gaps=st.lists(st.integers(0, 9), max_size=40), window=st.integers(1, 25))
-def test_the_busiest_window_is_found(gaps, window) -> None:
+def test_the_busiest_window_is_found(gaps: list[int], window: int) -> None:
     times = [sum(gaps[: n + 1]) for n in range(len(gaps))]
     busiest = max((sum(1 for t in times if end - window < t <= end) for end in times), default=0)
     assert reports.most_in_window(times, window) == busiest
 
 
-def test_options_are_checked_before_anything_starts(tmp_path) -> None:
+def test_options_are_checked_before_anything_starts(tmp_path: Path) -> None:
     good = SandboxOptions(port=0)
     for wrong in (
         {"host": "0.0.0.0"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from sync.trial.sandbox.validation import check_leads
@@ -26,7 +28,7 @@ def problem(lead: object) -> str | None:
 
 @pytest.mark.parametrize(("field", "limit"), TEXT_FIELDS)
 @pytest.mark.parametrize("spell", [str, str.lower, str.upper])
-def test_texts_up_to_their_limit(field, limit, spell) -> None:
+def test_texts_up_to_their_limit(field: str, limit: int, spell: Callable[[str], str]) -> None:
     name = spell(field)
     assert problem({"isContact": True, name: "x" * limit}) is None
     assert problem({"isContact": True, name: None}) is None
@@ -36,7 +38,7 @@ def test_texts_up_to_their_limit(field, limit, spell) -> None:
 
 
 @pytest.mark.parametrize(("field", "limit"), TEXT_FIELDS)
-def test_contacts_have_the_same_texts(field, limit) -> None:
+def test_contacts_have_the_same_texts(field: str, limit: int) -> None:
     fine, over = ({"isContact": False, "contacts": [{}, {field: "x" * n}]} for n in (limit, limit + 1))
     assert problem(fine) is None
     assert problem(over) == f"[1].contacts[1].{field} must be text of at most {limit} characters, but has {limit + 1}."
@@ -44,7 +46,7 @@ def test_contacts_have_the_same_texts(field, limit) -> None:
 
 @pytest.mark.parametrize(("field", "member", "limit"), NESTED_FIELDS)
 @pytest.mark.parametrize("inside_a_contact", [False, True])
-def test_nested_values_up_to_their_limit(field, member, limit, inside_a_contact) -> None:
+def test_nested_values_up_to_their_limit(field: str, member: str, limit: int, inside_a_contact: bool) -> None:
     def judged(value: object) -> str | None:
         fields = {field: value}
         return problem(
@@ -61,7 +63,7 @@ def test_nested_values_up_to_their_limit(field, member, limit, inside_a_contact)
     assert judged(["x"]) == f"{place}[0] must be an object."
     assert judged({member: "x"}) == f"{place} must be an array of objects."
     assert judged([{member: 5}]) == f"{place}[0].{member} must be text."
-    assert judged([{member: ""}]).startswith(f"{place}[0] needs ")
+    assert str(judged([{member: ""}])).startswith(f"{place}[0] needs ")
 
 
 def test_lengths_count_as_dotnet_counts_them() -> None:
@@ -71,18 +73,18 @@ def test_lengths_count_as_dotnet_counts_them() -> None:
 
 
 @pytest.mark.parametrize("lead", [{}, {"name": "x"}, {"isContact": None}, {"IsContact": "true"}, {"ISCONTACT": 1}])
-def test_is_contact_is_a_required_boolean(lead) -> None:
+def test_is_contact_is_a_required_boolean(lead: dict[str, object]) -> None:
     place = next((name for name in lead if name.lower() == "iscontact"), "IsContact")
     assert problem(lead) == f"[1].{place} is required and must be true or false."
 
 
 @pytest.mark.parametrize("value", [0, 5_000_000, None])
-def test_employee_counts(value) -> None:
+def test_employee_counts(value: object) -> None:
     assert problem({"isContact": False, "employeeCount": value}) is None
 
 
 @pytest.mark.parametrize("value", [-1, 5_000_001, 5.0, "5", True, 10**30])
-def test_no_employee_counts(value) -> None:
+def test_no_employee_counts(value: object) -> None:
     message = "[1].EmployeeCount must be a whole number from 0 to 5000000."
     assert problem({"isContact": False, "EmployeeCount": value}) == message
 
@@ -95,7 +97,7 @@ def test_labels() -> None:
 
 
 @pytest.mark.parametrize("field", ["CompanyId", "contactId"])
-def test_ids_are_uuids(field) -> None:
+def test_ids_are_uuids(field: str) -> None:
     assert problem({"isContact": True, field: UUID}) is None
     for wrong in (UUID[:-1], "{" + UUID + "}", UUID.replace("-", ""), "", 5):
         assert problem({"isContact": True, field: wrong}) == f"[1].{field} must be a UUID."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from sync.delivery.outcome import Outcome
 from sync.delivery.sender import Sender
 from sync.log import emit
 from sync.service.schedule import Schedule
-from sync.trial.sandbox.running import RunningSandbox, start
-from sync.trial.sandbox.settings import SandboxOptions
+from sync.trial.sandbox.running import RunningSandbox
 from sync.trial.selftest.life import Life
 from sync.trial.selftest.steps import NONE, Mishap
 from sync.trial.selftest.trial import (
@@ -32,12 +30,6 @@ from sync.trial.selftest.trial import (
 )
 from tests.proof.harness import Ended, command
 from tests.sizes import sized
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[RunningSandbox]:
-    with start(SandboxOptions(port=0, limit=100_000)) as running:
-        yield running
 
 
 @pytest.mark.parametrize("first", range(1, 1 + sized(6, 120, 1200), 3))

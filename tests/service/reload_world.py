@@ -173,7 +173,7 @@ class Scene:
             found = self.heard(event)
             return found if len(found) >= count else []
 
-        return until(came, f"{event}, heard: {[name for name, _ in self.events]}")[count - 1]  # type: ignore[no-any-return]
+        return until(came, f"{event}, heard: {[name for name, _ in self.events]}")[count - 1]
 
     def reload(self, tenants: Mapping[str, Tenant], more: str = "") -> dict[str, Any]:
         """Reload, and return the `config_reloaded` event."""
@@ -202,8 +202,10 @@ class Scene:
 
     def close(self) -> None:
         """Release everything that waits, and end the daemon."""
-        for thing in (*GATES.values(), *self.ways.values()):
-            thing.let_go.set()
+        for gate in GATES.values():
+            gate.let_go.set()
+        for way in self.ways.values():
+            way.let_go.set()
         if self._thread.is_alive():
             self.say(signal.SIGTERM, signal.SIGTERM)
             self._thread.join(20)

@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from state.ledger import Ledger
 from sync.config.load import load_config
 from sync.delivery.outcome import ApiResponse
+from sync.delivery.sender import ClientFactory
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
+from sync.shared.clock import Clock
 from sync.shared.words import Listing, Page, Record
 from tests.patience import PATIENCE
 from tests.proof.harness import config_text
@@ -134,7 +136,7 @@ class Way:
 
 @contextmanager
 def engine_of(
-    folder: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch, more: str = ""
+    folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, more: str = ""
 ) -> Iterator[tuple[Engine, Source, Way]]:
     """Yield an engine with a stream `erp.companies` and a workspace `main`, not delivering yet; stop it at the end."""
     source, way = Source(), Way()
@@ -145,7 +147,8 @@ def engine_of(
     monkeypatch.setattr("sync.engine.engine.open_source", lambda _config, _name: source)
     with Ledger(folder / "ledger.db", own=True, clock=clock) as ledger:
         failures: list[BaseException] = []
-        engine = Engine(CompiledConfig.of(load_config(path)), ledger, client=lambda *_: way, failed=failures.append)
+        client = cast("ClientFactory", lambda *_: way)
+        engine = Engine(CompiledConfig.of(load_config(path)), ledger, client=client, failed=failures.append)
         try:
             yield engine, source, way
         finally:

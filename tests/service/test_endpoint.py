@@ -20,15 +20,10 @@ from sync.service.http_server import MOST_CLIENTS, Server
 from sync.service.service import Service
 from sync.service.systemd import Notifier
 from sync.shared.errors import ConfigError
+from tests.free_port import free_port
 from tests.patience import PATIENCE
 from tests.proof.harness import until
 from tests.service.service_world import Source, StoppedClock, Way, engine_of
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def ask(port: int, path: str, method: str = "GET") -> tuple[int, str]:

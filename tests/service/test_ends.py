@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -19,7 +19,7 @@ from sync.engine.engine import Engine
 from sync.events import Level
 from sync.log import heard_by
 from sync.service.maintenance import SupportEnds
-from sync.service.metrics import GaugeReadings
+from sync.service.metrics import GaugeReadings, Watched
 
 CONFIG = """
 [ledger]
@@ -79,7 +79,7 @@ def test_it_is_said_once_a_day(config: Config) -> None:
 def test_every_end_is_a_figure(config: Config) -> None:
     with Ledger(config.ledger_path, own=True) as ledger:
         daemon = Daemon(Engine(CompiledConfig.of(config), ledger))
-        (family,) = GaugeReadings(daemon)._ends()  # type: ignore[arg-type] # the part that is asked for
+        (family,) = GaugeReadings(cast("Watched", daemon))._ends()  # the part that is asked for
     assert family.name == "closingdealz_sync_source_api_ends_timestamp_seconds"
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     assert [(each.labels["source"], each.value) for each in family.samples] == [

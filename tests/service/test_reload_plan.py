@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +71,7 @@ NOTHING: tuple[set[str], set[str]] = (set(), set())
     ],
 )
 def test_what_begins_anew(
-    scene: Scene, tenants: dict[str, Tenant], more: str, begun: tuple[set[str], set[str]]
+    scene: Scene, tenants: dict[str, Tenant], more: str, begun: tuple[Set[str], Set[str]]
 ) -> None:
     old, new = CompiledConfig.of(scene.write({"a": A, "b": B})), CompiledConfig.of(scene.write(tenants, more))
     streams = Changes.between(old.stream_forms(), new.stream_forms())
@@ -130,7 +130,7 @@ REFUSED: dict[str, tuple[dict[str, Tenant], list[str], Callable[[CompiledConfig]
     "another site": (
         {"a": ELSEWHERE, "b": SEES_NOTE},
         ["a"],
-        lambda plan: (plan.config.sources["a"].options.site, plan.stream("b.things").lead.notes),  # type: ignore[attr-defined]
+        lambda plan: (plan.config.sources["a"].options.model_dump()["site"], plan.stream("b.things").lead.notes),
         ("here", "note"),
     ),
     "a new name": (

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
 from threading import Event
+from typing import Self
 
 import apscheduler.schedulers.base
 import pytest
 
+from sync.engine.engine import Engine
 from sync.service.health import TURN_LIMIT, parts_of, stalls_of
 from sync.service.schedule import STEP, Schedule
 from sync.shared.clock import SystemClock
@@ -41,8 +44,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> MachineClock:
 
     class Wall(datetime):
         @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
-            return datetime.fromtimestamp(machine.wall(), tz)
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(machine.wall(), tz)
 
     for module in (apscheduler.schedulers.base, apscheduler.triggers.interval, apscheduler.triggers.cron):
         monkeypatch.setattr(module, "datetime", Wall)
@@ -149,7 +152,7 @@ def test_a_machine_that_slept_polls_when_it_wakes(schedule: Schedule, clock: Mac
 
 
 def test_a_turn_that_does_not_begin_starves_the_watchdog(
-    schedule: Schedule, clock: MachineClock, tmp_path, monkeypatch: pytest.MonkeyPatch
+    schedule: Schedule, clock: MachineClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     schedule.every("hub.companies", 60.0, Turns(), at_once=False)
     schedule.start()
@@ -165,9 +168,9 @@ def test_a_turn_that_does_not_begin_starves_the_watchdog(
         assert "the turn of hub.companies" in stalled()
 
 
-def stalled_parts(engine: object, schedule: Schedule, clock: MachineClock) -> Callable[[], list[str]]:
+def stalled_parts(engine: Engine, schedule: Schedule, clock: MachineClock) -> Callable[[], list[str]]:
     def stalled() -> list[str]:
-        found = stalls_of(parts_of(engine, schedule), clock.boot())  # type: ignore[arg-type]
+        found = stalls_of(parts_of(engine, schedule), clock.boot())
         return [stall.part for stall in found if stall.part.startswith("the turn")]
 
     return stalled

@@ -16,7 +16,7 @@ from state.ledger import Ledger
 from state.rows import Claim, LaneMove, Reading, Verdict
 from state.slots import RateLimit
 from sync.shared.errors import LedgerError, SyncError
-from tests.state.ledger_tools import WORKSPACE, FakeClock, commit, declare, reading
+from tests.state.ledger_tools import WORKSPACE, FakeClock, commit, declare, reading, rows
 
 RULE = RateLimit(b"key", 1000, 60.0)
 FIRST, SECOND = "2026-01-01T00:00:00.000000Z", "2026-02-02T00:00:00.000000Z"
@@ -128,9 +128,10 @@ class Outside:
         words = {lead.split()[0]: lead for lead in leads}
         if "bad" in words:
             return "rejected", False
-        for word, verdict in (("busy", "refused"), ("plan", "paused")):
+        refusals: tuple[tuple[str, Verdict], ...] = (("busy", "refused"), ("plan", "paused"))
+        for word, verdict in refusals:
             if word in words and not self.met[words[word]]:
-                return verdict, False  # type: ignore[return-value] # one of the verdicts
+                return verdict, False
         for word in ("slow-landed", "slow-lost"):
             if word in words and not self.met[words[word]]:
                 return "in_doubt", word == "slow-landed"
@@ -211,3 +212,55 @@ def _settle(ledger: Ledger, outside: Outside, cut: Cut) -> None:
             ledger.verdicts.resolve(batch, landed=batch in outside.landed, note="looked")
         _deliver(ledger, outside, cut)
     raise AssertionError("the doubt does not end")
+
+
+def check_cut_off(
+    path: Path, outside: Outside, *, receipts_copy: Path | None = None, answers_known: bool = False
+) -> None:
+    """Just after the kill, before anybody recovers: every request is known, and what is unknown says so. With
+    `answers_known` the process saw each answer, so that nothing is."""
+    if not path.exists():
+        assert not outside.sent
+        return
+    with Ledger(path, own=True, clock=FakeClock(), receipts_copy=receipts_copy) as ledger:
+        known = {row["name"]: row["state"] for row in rows(ledger, "SELECT * FROM batches")}
+        for batch, verdict in outside.sent.items():
+            assert known[batch] in {"sending", verdict, "landed", "absent"}, "each request was in the ledger first"
+        never_sent = [batch for batch in known if batch not in outside.sent]
+        assert len(never_sent) <= 2
+        assert all(known[batch] == "sending" for batch in never_sent)
+        in_doubt_before = {batch for batch, state in known.items() if state == "in_doubt"}
+        recovered = {each.conclusion.batch: each.outcome for each in ledger.recover()}
+        assert {batch for batch, state in known.items() if state == "sending"} == set(recovered)
+        for batch, outcome in recovered.items():
+            surely = {outside.sent[batch]} if batch in outside.sent else {"refused"}
+            assert outcome in surely | (set() if answers_known else {"in_doubt"}), (
+                "what is not known is in doubt, what is known is true"
+            )
+        now_in_doubt = {batch for batch, outcome in recovered.items() if outcome == "in_doubt"}
+        assert {each["name"] for each in ledger.verdicts.in_doubt()} == in_doubt_before | now_in_doubt
+        assert not rows(ledger, "SELECT * FROM records WHERE state = 'sending'")
+        assert len(now_in_doubt) <= 1, "one request at a time"
+
+
+def check_end(ledger: Ledger, outside: Outside) -> None:
+    """The server against the source."""
+    numbers = {row.name: row.id for row in ledger.streams.all().values()}
+    created = Counter(outside.created)
+    assert max(created.values()) == 1, "no version of a lead is there twice"
+    for stream in STREAMS:
+        for id_, content in WANTED.items():
+            mine = {lead for lead in created if lead.startswith(id_ + " ") and lead.endswith(f"of {numbers[stream]}")}
+            latest = f"{id_} {content} of {numbers[stream]}"
+            (row,) = rows(ledger, "SELECT * FROM records WHERE id = ? AND stream = ?", id_, numbers[stream])
+            assert (row["state"], row["lead_exists"]) == ("delivered", "yes")
+            if stream == "hold":
+                assert len(mine) == 1
+                assert bool(row["drift"]) == (latest not in mine)
+            else:
+                assert latest in mine
+                assert len(mine) <= int(content)
+        (bad,) = rows(ledger, "SELECT * FROM records WHERE id = 'bad' AND stream = ?", numbers[stream])
+        assert (bad["state"], bad["lead_exists"]) == ("quarantined", "no")
+    assert not [lead for lead in created if lead.startswith("bad")]
+    assert len(rows(ledger)) == len(STREAMS) * (len(WANTED) + 1)

@@ -9,14 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
+import pytest
 
 from state.diagram import Fit, Version
 from state.disk import SystemDisk
 from state.ledger import Ledger
-from state.rows import Claim, MatchKind, OnChange, Reading, StreamRow
+from state.rows import Claim, MatchKind, NothingToSend, OnChange, Reading, StreamRow
 from state.slots import RateLimit
 from state.streams import DeclaredStream
 from sync.polling.judge import Rules, judge
@@ -52,6 +53,11 @@ class FakeClock:
         self.boot_now = boot_now
 
 
+def about(value: float, within: float | None = None) -> float:
+    """What stands for a number wherever one is compared: equal to all that are near."""
+    return cast("float", pytest.approx(value, abs=within))
+
+
 class Unsynced(sqlite3.Connection):
     """A real connection that leaves out the syncing to the disk: for tests that lose no power."""
 
@@ -83,6 +89,11 @@ def put_new(path: Path) -> Path:
     for suffix, content in _new_ledger().items():
         Path(f"{path}{suffix}").write_bytes(content)
     return path
+
+
+def opened(path: Path, **options: Any) -> Ledger:
+    """An owner of the ledger at this path; it is made where there is none."""
+    return Ledger(path, own=True, clock=FakeClock(), connector=unsynced, disk=UnsyncedDisk(), **options)
 
 
 def declare(
@@ -136,6 +147,10 @@ def claim(ledger: Ledger, most: int = 100, *, rule: RateLimit = RULE, timeout: f
     claimed = ledger.outbox.claim(WORKSPACE, rule, most=most, linger=0, timeout=timeout)
     assert isinstance(claimed, Claim), claimed
     return claimed
+
+
+def nothing_to_send(ledger: Ledger) -> bool:
+    return ledger.outbox.claim(WORKSPACE, RULE, most=100, linger=0, timeout=60) == NothingToSend(None)
 
 
 RECORDS = """

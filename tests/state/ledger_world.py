@@ -102,6 +102,13 @@ class Style:
     def identities(self, document: Mapping[str, Json]) -> list[Identity]:
         return []
 
+    def identities_of_contacts(self, document: Mapping[str, Json]) -> list[list[Identity]]:
+        return []
+
+    @property
+    def needs_contacts(self) -> bool:
+        return False
+
     def apply(self, data: Mapping[str, Json]) -> Filtered | Lead | Unfit:
         if not data["wanted"]:
             return Filtered()
@@ -447,8 +454,9 @@ class World:
         elif what == "acknowledge":
             word.again, word.left, truth.changed = False, None, False
             word.by_hand = json.loads(truth.shown[1])[0] if truth.shown and truth.shown[1] else None
-            comparable = truth.shown is not None and truth.shown_fit == "eligible"
-            truth.base = (truth.shown[0], word.by_hand) if comparable else None  # type: ignore[index,assignment]
+            truth.base = None
+            if truth.shown is not None and word.by_hand is not None and truth.shown_fit == "eligible":
+                truth.base = (truth.shown[0], word.by_hand)
         else:
             word.again = word.held = truth.changed = False
             word.sent, word.left = None, truth.shown
@@ -532,7 +540,7 @@ class World:
         """Where one mapping has read all since the lead was created, its value alone decides; None elsewhere."""
         if truth.base is None or truth.shown_fit != "eligible" or truth.shown is None:
             return None
-        return json.loads(truth.shown[1])[0] != truth.base[1]
+        return bool(json.loads(truth.shown[1])[0] != truth.base[1])
 
     def drain(self) -> None:
         """Everything that is due goes out, everybody tells the truth; then nothing may be missing."""

@@ -23,7 +23,7 @@ from state.rows import Claim
 from sync.cli import main
 from sync.shared.errors import SyncError
 from tests.state.ledger_tools import RULE, WORKSPACE, FakeClock, UnsyncedDisk, claim, commit, declare, unsynced
-from tests.state.test_rebuild import pending, reading, registered, send
+from tests.state.rebuild_tools import pending, reading, registered, send
 
 LANDED = frozenset("abcd")
 EVERYTHING = "abcdef"

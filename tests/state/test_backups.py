@@ -17,11 +17,6 @@ from tests.state.ledger_tools import FakeClock, pending, register, row, states
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
     with Ledger(tmp_path / "ledger.db", own=True, clock=clock) as opened:
         pending(opened, register(opened), "a")

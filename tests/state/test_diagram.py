@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from state.diagram import LEAD_EXISTS, MOVES, STATES, Fit, RecordStanding, State, Version, settle
 from state.ledger import Ledger
 from state.rows import OnChange
-from tests.state.ledger_tools import FakeClock, claim, pending, register, unsynced
+from tests.state.ledger_tools import claim, pending, register
 
 OLD, NEW = "2026-01-01T00:00:00.000000Z", "2026-02-02T00:00:00.000000Z"
 FITS: tuple[Fit, ...] = ("eligible", "filtered", "unfit", "deleted")
@@ -29,20 +28,30 @@ def latest_version(fit: Fit, *, source: str, wire: str, modified: str) -> Versio
     )
 
 
+ON_CHANGES: tuple[OnChange, ...] = ("hold", "resend")
+RESTING: tuple[Literal["delivered", "known"], ...] = ("delivered", "known")
+WITHOUT_A_LEAD: dict[Fit, State] = {
+    "eligible": "pending",
+    "filtered": "filtered",
+    "unfit": "quarantined",
+    "deleted": "withdrawn",
+}
+
+
 @pytest.mark.parametrize("fit", FITS)
 def test_without_a_lead_only_the_fit_counts(fit: Fit) -> None:
-    expected = {"eligible": "pending", "filtered": "filtered", "unfit": "quarantined", "deleted": "withdrawn"}[fit]
+    expected = WITHOUT_A_LEAD[fit]
     for on_change, drift, previous in itertools.product(
-        ("hold", "resend"), (False, True), (None, Version("eligible", OLD, 2, b"x", b"y"))
+        ON_CHANGES, (False, True), (None, Version("eligible", OLD, 2, b"x", b"y"))
     ):
         settled = settle(
             latest_version(fit, source="s", wire="w", modified=OLD),
             lead_exists=False,
             previous=previous,
             drift=drift,
-            on_change=on_change,  # type: ignore[arg-type] # one of two literals
+            on_change=on_change,
         )
-        assert settled == RecordStanding(expected, None, False)  # type: ignore[arg-type] # a state's name
+        assert settled == RecordStanding(expected, None, False)
 
 
 @pytest.mark.parametrize("on_change", ["hold", "resend"])
@@ -50,9 +59,8 @@ def test_without_a_lead_only_the_fit_counts(fit: Fit) -> None:
 def test_with_a_lead_every_situation(fit: Fit, on_change: OnChange) -> None:
     """The table: the mapping edited or not, fingerprints moved or not, modified moved or not, drifted before or not."""
     seen = 0
-    for edited, source_moved, wire_moved, modified_moved, drifted, known in itertools.product(
-        *[(False, True)] * 5, ("delivered", "known")
-    ):
+    for moves, known in itertools.product(itertools.product((False, True), repeat=5), RESTING):
+        edited, source_moved, wire_moved, modified_moved, drifted = moves
         base = Version("eligible", OLD, 1 if edited else 2, b"s", b"w")
         latest = latest_version(
             fit,
@@ -67,7 +75,7 @@ def test_with_a_lead_every_situation(fit: Fit, on_change: OnChange) -> None:
             base=base,
             drift=drifted,
             on_change=on_change,
-            resting=known,  # type: ignore[arg-type] # one of two literals
+            resting=known,
         )
         seen += 1
         where = (edited, source_moved, wire_moved, modified_moved, drifted, settled)
@@ -98,7 +106,7 @@ def test_a_mapping_edit_never_sends_whatever_was_known_before() -> None:
         Version("eligible", when, mapping, fp, fp) for when in (OLD, NEW) for mapping in (1, 2) for fp in sources
     ]
     for before, fp, modified, base_fp, drift, on_change in itertools.product(
-        previous, sources, (OLD, NEW), sources, (False, True), ("hold", "resend")
+        previous, sources, (OLD, NEW), sources, (False, True), ON_CHANGES
     ):
         settled = settle(
             Version("eligible", modified, 2, fp, fp),
@@ -106,7 +114,7 @@ def test_a_mapping_edit_never_sends_whatever_was_known_before() -> None:
             base=Version("eligible", OLD, 1, base_fp, base_fp),
             previous=before,
             drift=drift,
-            on_change=on_change,  # type: ignore[arg-type] # one of two literals
+            on_change=on_change,
         )
         assert settled.state == "delivered"
         assert settled.drift or (modified == OLD and not drift)
@@ -149,12 +157,6 @@ def test_reverting_to_the_delivered_version_clears_drift_and_the_edit_of_a_mappi
 
 
 # -- the schema says the same
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "ledger.db", own=True, clock=FakeClock(), connector=unsynced) as opened:
-        yield opened
 
 
 def _columns(state: State, lead: str) -> dict[str, object]:
@@ -229,7 +231,7 @@ def test_the_schema_refuses_every_move_that_the_diagram_does_not_have(ledger: Le
                 continue
             for new, new_lead in itertools.product(STATES, LEADS):
                 connection.execute("DELETE FROM records")
-                _put(connection, old, old_lead, mapping)  # type: ignore[arg-type] # one of LEADS
+                _put(connection, old, old_lead, mapping)
                 allowed = _allowed(old, old_lead, new, new_lead)
                 assert _update(connection, new, new_lead) == allowed, (old, old_lead, new, new_lead)
                 by_words = (new == old or new in MOVES[old]) and new_lead in LEAD_EXISTS[new]

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,8 @@ from state.key_files import key_path
 from state.ledger import Ledger
 from sync.shared.errors import LedgerError, SyncError
 from tests.sizes import sized
-from tests.state.interrupted import Cut, Outside, program
+from tests.state.interrupted import Cut, Outside, check_cut_off, check_end, program
 from tests.state.ledger_tools import FakeClock, UnsyncedDisk, claim, pending, put_new, register, states, unsynced
-from tests.state.test_interrupts import check_cut_off, check_end
 
 CODES = (errno.EIO, errno.ENOSPC, errno.EROFS)
 STRIDE = sized(29, 3, 1)
@@ -67,16 +65,6 @@ class Failing(Cut):
 
 
 DISK = {"open", "truncate", "rename", "unlink", "write receipt", "sync receipt"}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """In memory where there is such a place: this is about order, not about the disk."""
-    shared = Path("/dev/shm")
-    chosen = shared / f"closingdealz-errors-{os.getpid()}" if shared.is_dir() else tmp_path / "errors"
-    chosen.mkdir()
-    yield chosen
-    shutil.rmtree(chosen)
 
 
 def run(path: Path, outside: Outside, disk: Failing) -> None:

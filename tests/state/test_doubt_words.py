@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,17 +17,6 @@ from tests.state.ledger_tools import FakeClock, claim, commit, pending, reading,
 
 WORDS = {True: "landed", False: "absent"}
 IDS = ("a", "b", "c")
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "ledger.db", own=True, clock=clock, connector=unsynced) as opened:
-        yield opened
 
 
 def doubtful(ledger: Ledger, *ids: str) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,18 +12,12 @@ from state.diagram import LEAD_EXISTS, OWNERS, STATES, LeadExists, State
 from state.fills import Filled, fields_of
 from state.gate import GuardFigures, LeftBehind, Usual
 from state.ledger import Ledger
-from state.rows import Claim, Contact, Decision, PollKind, PollOutcome, Reading, Stored, StreamRow
+from state.rows import Claim, Contact, Decision, MatchKind, PollKind, PollOutcome, Reading, Stored, StreamRow
 from sync.polling.judge import Rules, judge
-from tests.state.ledger_tools import RULE, FakeClock, claim, declare, reading, register, row, rows, states, unsynced
+from tests.state.ledger_tools import RULE, FakeClock, claim, declare, reading, register, row, rows, states
 
 WHY, WHY_NOT = (json.dumps([{"rule": rule}]) for rule in ("too many", "far too many"))
 LATER = "2026-02-02T00:00:00.000000Z"
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "ledger.db", own=True, clock=FakeClock(), connector=unsynced) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -48,7 +40,7 @@ def page(ledger: Ledger, stream: StreamRow, number: int, *readings: Reading) -> 
 
 
 def read(stream: StreamRow, id_: str, content: str = "a", *, email: str | None = None, **options: Any) -> Reading:
-    values = () if email is None else (("email", email.encode()),)
+    values: tuple[tuple[MatchKind, bytes], ...] = () if email is None else (("email", email.encode()),)
     return replace(reading(id_, content, mapping=stream.mapping, **options), values=values)
 
 

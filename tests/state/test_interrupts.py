@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from state.ledger import Ledger
+from state.rows import Verdict
 from tests.sizes import sized
-from tests.state.interrupted import STREAMS, WANTED, Cut, Killed, Outside, program
+from tests.state.interrupted import Cut, Killed, Outside, check_cut_off, check_end, program
 from tests.state.ledger_tools import FakeClock, claim, commit, pending, reading, register, rows, unsynced
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """In memory where there is such a place: this is about order, not about the disk."""
-    shared = Path("/dev/shm")
-    chosen = shared / f"closingdealz-{os.getpid()}-{tmp_path.name}" if shared.is_dir() else tmp_path / "cut"
-    chosen.mkdir()
-    yield chosen
-    shutil.rmtree(chosen)
 
 
 def steps_of(path: Path) -> list[str]:
@@ -41,58 +30,6 @@ def copied(ledger: Path, to: Path) -> Path:
     for suffix in ("", ".key", ".receipts"):
         shutil.copy(f"{ledger}{suffix}", f"{to}{suffix}")
     return to
-
-
-def check_cut_off(
-    path: Path, outside: Outside, *, receipts_copy: Path | None = None, answers_known: bool = False
-) -> None:
-    """Just after the kill, before anybody recovers: every request is known, and what is unknown says so. With
-    `answers_known` the process saw each answer, so that nothing is."""
-    if not path.exists():
-        assert not outside.sent
-        return
-    with Ledger(path, own=True, clock=FakeClock(), receipts_copy=receipts_copy) as ledger:
-        known = {row["name"]: row["state"] for row in rows(ledger, "SELECT * FROM batches")}
-        for batch, verdict in outside.sent.items():
-            assert known[batch] in {"sending", verdict, "landed", "absent"}, "each request was in the ledger first"
-        never_sent = [batch for batch in known if batch not in outside.sent]
-        assert len(never_sent) <= 2
-        assert all(known[batch] == "sending" for batch in never_sent)
-        in_doubt_before = {batch for batch, state in known.items() if state == "in_doubt"}
-        recovered = {each.conclusion.batch: each.outcome for each in ledger.recover()}
-        assert {batch for batch, state in known.items() if state == "sending"} == set(recovered)
-        for batch, outcome in recovered.items():
-            surely = {outside.sent[batch]} if batch in outside.sent else {"refused"}
-            assert outcome in surely | (set() if answers_known else {"in_doubt"}), (
-                "what is not known is in doubt, what is known is true"
-            )
-        now_in_doubt = {batch for batch, outcome in recovered.items() if outcome == "in_doubt"}
-        assert {each["name"] for each in ledger.verdicts.in_doubt()} == in_doubt_before | now_in_doubt
-        assert not rows(ledger, "SELECT * FROM records WHERE state = 'sending'")
-        assert len(now_in_doubt) <= 1, "one request at a time"
-
-
-def check_end(ledger: Ledger, outside: Outside) -> None:
-    """The server against the source."""
-    numbers = {row.name: row.id for row in ledger.streams.all().values()}
-    created = Counter(outside.created)
-    assert max(created.values()) == 1, "no version of a lead is there twice"
-    for stream in STREAMS:
-        for id_, content in WANTED.items():
-            mine = {lead for lead in created if lead.startswith(id_ + " ") and lead.endswith(f"of {numbers[stream]}")}
-            latest = f"{id_} {content} of {numbers[stream]}"
-            (row,) = rows(ledger, "SELECT * FROM records WHERE id = ? AND stream = ?", id_, numbers[stream])
-            assert (row["state"], row["lead_exists"]) == ("delivered", "yes")
-            if stream == "hold":
-                assert len(mine) == 1
-                assert bool(row["drift"]) == (latest not in mine)
-            else:
-                assert latest in mine
-                assert len(mine) <= int(content)
-        (bad,) = rows(ledger, "SELECT * FROM records WHERE id = 'bad' AND stream = ?", numbers[stream])
-        assert (bad["state"], bad["lead_exists"]) == ("quarantined", "no")
-    assert not [lead for lead in created if lead.startswith("bad")]
-    assert len(rows(ledger)) == len(STREAMS) * (len(WANTED) + 1)
 
 
 def cut_and_finish(path: Path, at: int, *, after: bool) -> None:
@@ -160,10 +97,11 @@ def a_queue_each(path: Path) -> None:
     """A ledger with records for every word: drifted, rejected, unfit, held, and two of a batch in doubt."""
     with Ledger(path, own=True, clock=FakeClock(), connector=unsynced) as ledger:
         stream = register(ledger)
-        for verdict, ids in (("created", "ab"), ("rejected", "c"), ("in_doubt", "de")):
+        sent: tuple[tuple[Verdict, str], ...] = (("created", "ab"), ("rejected", "c"), ("in_doubt", "de"))
+        for verdict, ids in sent:
             pending(ledger, stream, *ids)
             claimed = claim(ledger)
-            ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot)  # type: ignore[arg-type] # a verdict
+            ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot)
         later = [reading(each, "b", mapping=stream.mapping, modified="2026-02-02T00:00:00.000000Z") for each in "ab"]
         commit(ledger, stream, [*later, reading("f", mapping=stream.mapping, fit="unfit")])
         pending(ledger, stream, "g", "h")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,6 @@ from state.lock import LedgerLock, holder
 from state.schema import MIGRATIONS
 from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
 from tests.state.ledger_tools import FakeClock, claim, commit, pending, reading, register, row, rows, states
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "ledger.db"
 
 
 def own(path: Path) -> Ledger:
@@ -199,7 +195,7 @@ def _subclasses(kind: type[BaseException]) -> Iterator[type[BaseException]]:
         yield from _subclasses(each)
 
 
-@pytest.mark.parametrize("kind", sorted(_subclasses(sqlite3.Error), key=lambda each: each.__name__))
+@pytest.mark.parametrize("kind", sorted(_subclasses(sqlite3.Error), key=attrgetter("__name__")))
 def test_no_error_of_sqlite_leaves_the_ledger_as_it_is(path: Path, kind: type[sqlite3.Error]) -> None:
     with own(path) as ledger:
         stream = register(ledger)
@@ -208,7 +204,7 @@ def test_no_error_of_sqlite_leaves_the_ledger_as_it_is(path: Path, kind: type[sq
             raise kind("something")
 
         with pytest.raises(SyncError) as caught:
-            ledger.records.commit(stream.id, [reading("a", mapping=stream.mapping)], raises, poll=1)  # type: ignore[arg-type] # never judges
+            ledger.records.commit(stream.id, [reading("a", mapping=stream.mapping)], raises, poll=1)
         assert isinstance(caught.value, LedgerError)
         assert isinstance(caught.value.__cause__, kind)
         assert states(ledger) == {}

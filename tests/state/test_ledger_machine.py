@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
-from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
-    invariant,
     precondition,
     rule,
     run_state_machine_as_test,
 )
 
+from state.rows import Verdict
 from state.slots import GRACE_SECONDS, MARGIN
 from tests.sizes import machine_settings, sized
 from tests.state.ledger_world import KEYS, LIMIT, TIMEOUT, Landed, OpenBatch, World
+from tests.state.world_machine import WorldMachine
 
 WINDOW = LIMIT.per * (1 + MARGIN)
 EDGES = [0.0, 0.001, 1.0, TIMEOUT, TIMEOUT + GRACE_SECONDS, WINDOW - 0.001, WINDOW, WINDOW + GRACE_SECONDS + TIMEOUT]
 
 keys = st.sampled_from(KEYS)
 whats = st.sampled_from(["on", "on", "back", "touched", "touched", "filtered", "unfit", "deleted"])
-landings = st.sampled_from(["none", "some", "all", "all"])
+landings: st.SearchStrategy[Landed] = st.sampled_from(["none", "some", "all", "all"])
 sayings = st.sampled_from(["retry", "drop", "approve", "discard", "acknowledge", "resend", "resend"])
-VERDICTS = ("created", "created", "refused", "rejected", "paused", "in_doubt", "in_doubt")
+VERDICTS: tuple[Verdict, ...] = ("created", "created", "refused", "rejected", "paused", "in_doubt", "in_doubt")
 verdicts = st.sampled_from(VERDICTS)
+FATES: tuple[Literal["not begun", "on the wire"] | Verdict, ...] = ("not begun", "on the wire", *VERDICTS)
+"""How far a batch came before a kill."""
 
 
-class LedgerMachine(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-        self.world: World | None = None
-
+class LedgerMachine(WorldMachine[World]):
     @initialize(
         resend_unknown=st.sampled_from([False, False, False, True]), begun=st.sampled_from(["", "read", "delivered"])
     )
@@ -94,13 +88,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(most=st.sampled_from([1, 100]), key=keys, what=whats, verdict=verdicts, landed=landings)
     def a_record_changes_while_it_is_on_the_wire(
-        self, most: int, key: str, what: str, verdict: str, landed: Landed
+        self, most: int, key: str, what: str, verdict: Verdict, landed: Landed
     ) -> None:
         self.world.claim(most)
         self.world.change(key, what)
         self.world.read(key)
         if self.world.open:
-            self.world.conclude(next(iter(self.world.open)), verdict, landed=landed)  # type: ignore[arg-type] # a verdict
+            self.world.conclude(next(iter(self.world.open)), verdict, landed=landed)
 
     @rule(
         latency=st.sampled_from([0.0, 0.1, TIMEOUT]),
@@ -108,28 +102,28 @@ class LedgerMachine(RuleBasedStateMachine):
         late=st.booleans(),
         apart=st.sampled_from(EDGES),
     )
-    def a_burst_of_requests(self, latency: float, verdict: str, late: bool, apart: float) -> None:
+    def a_burst_of_requests(self, latency: float, verdict: Verdict, late: bool, apart: float) -> None:
         """As many as the governor lets go, then as many again after a moment at the edge of the window."""
         self.world.read(*KEYS)
         for _ in range(2):
             started = [batch for _ in range(LIMIT.requests + 1) if isinstance(batch := self.world.claim(1), OpenBatch)]
             self.world.advance(latency)
             for batch in started:
-                self.world.conclude(batch.claim.batch, verdict, late=late)  # type: ignore[arg-type] # a verdict
+                self.world.conclude(batch.claim.batch, verdict, late=late)
             self.world.advance(apart)
 
-    @precondition(lambda self: self.world is not None and self.world.open)
+    @precondition(lambda self: hasattr(self, "world") and self.world.open)
     @rule(data=st.data(), verdict=verdicts, landed=landings, late=st.booleans())
-    def a_verdict_comes(self, data: st.DataObject, verdict: str, landed: Landed, late: bool) -> None:
+    def a_verdict_comes(self, data: st.DataObject, verdict: Verdict, landed: Landed, late: bool) -> None:
         name = data.draw(st.sampled_from(sorted(self.world.open)))
-        self.world.conclude(name, verdict, landed=landed, late=late)  # type: ignore[arg-type] # one of the verdicts
+        self.world.conclude(name, verdict, landed=landed, late=late)
 
-    @precondition(lambda self: self.world is not None and self.world.doubt)
+    @precondition(lambda self: hasattr(self, "world") and self.world.doubt)
     @rule(data=st.data())
     def a_person_settles_a_batch(self, data: st.DataObject) -> None:
         self.world.resolve(data.draw(st.sampled_from(sorted(self.world.doubt))))
 
-    @precondition(lambda self: self.world is not None and self.world.doubt)
+    @precondition(lambda self: hasattr(self, "world") and self.world.doubt)
     @rule(data=st.data(), position=st.integers(0, 4), again=st.booleans())
     def a_person_settles_one_lead(self, data: st.DataObject, position: int, again: bool) -> None:
         name = data.draw(st.sampled_from(sorted(self.world.doubt)))
@@ -145,7 +139,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def the_process_is_killed(self, data: st.DataObject, late: bool) -> None:
         """Before a request began, while it was on the wire, or with its verdict in hand."""
         for name in sorted(self.world.open):
-            match data.draw(st.sampled_from(["not begun", "on the wire", *VERDICTS])):
+            match data.draw(st.sampled_from(FATES)):
                 case "not begun":
                     pass
                 case "on the wire":
@@ -171,20 +165,6 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([-86400.0, -3.0, 3.0, 86400.0]))
     def the_wall_clock_jumps(self, seconds: float) -> None:
         self.world.clock.wall_now += seconds
-
-    @invariant()
-    def all_is_as_promised(self) -> None:
-        if self.world is not None:
-            self.world.check()
-
-    def teardown(self) -> None:
-        try:
-            if self.world is not None and sys.exc_info()[0] is None:
-                self.world.drain()
-        finally:
-            if self.world is not None:
-                self.world.ledger.close()
-            shutil.rmtree(self.folder)
 
 
 @pytest.mark.timeout(sized(300, 0, 0))

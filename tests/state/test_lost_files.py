@@ -11,9 +11,9 @@ import pytest
 from state.ledger import Ledger
 from sync.shared.errors import LedgerUntrusted
 from tests.sizes import sized
-from tests.state.ledger_tools import declare
+from tests.state.ledger_tools import declare, opened
 from tests.state.lost_files import Case, Operator, cases, every, lay, named_in
-from tests.state.test_rebuild import opened, rebuilt
+from tests.state.rebuild_tools import rebuilt
 
 HERE = [case for case in cases() if case[3] == "ok"][:: sized(7, 2, 1)]
 WITHOUT_KEY = [case for case in cases() if case[3] != "ok"][:: sized(61, 8, 1)]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def ledger_of_the_first_schema(path: Path) -> None:
         pending(ledger, stream, "delivered", "doubtful", "bad", "unwanted", "gone")
         for verdict in ("created", "in_doubt", "rejected", "created", "created"):
             one = claim(ledger, 1)
-            ledger.verdicts.conclude(one.batch, verdict, slot=one.slot)  # type: ignore[arg-type] # three verdicts
+            ledger.verdicts.conclude(one.batch, verdict, slot=one.slot)
     to_first_schema(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as old:
         old.execute("UPDATE polls SET outcome = 'complete', ended_at = 1")
@@ -164,10 +165,10 @@ def test_a_disk_that_is_full_while_a_ledger_is_migrated_is_no_fault_of_the_migra
     ledger_of_the_first_schema(path)
 
     class Full(sqlite3.Connection):
-        def execute(self, sql: str, parameters: object = (), /) -> sqlite3.Cursor:
+        def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
             if "foreign_values" in sql:
                 super().execute("PRAGMA max_page_count = 1")
-            return super().execute(sql, parameters)  # type: ignore[arg-type] # as the base has it
+            return super().execute(sql, parameters)
 
     def connector(at: Path) -> sqlite3.Connection:
         return sqlite3.connect(at, isolation_level=None, check_same_thread=False, factory=Full)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from state.ledger import Ledger
@@ -12,27 +9,16 @@ from state.rows import Claim, NothingToSend, StreamRow, Verdict
 from tests.state.ledger_tools import (
     RULE,
     WORKSPACE,
-    FakeClock,
-    UnsyncedDisk,
     claim,
     commit,
     declare,
     pending,
-    put_new,
     reading,
     register,
     row,
-    unsynced,
 )
 
 LATER = "2026-02-01T00:00:00.000000Z"
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    path = put_new(tmp_path / "ledger.db")
-    with Ledger(path, own=True, clock=FakeClock(), connector=unsynced, disk=UnsyncedDisk()) as made:
-        yield made
 
 
 def send(ledger: Ledger, verdict: Verdict) -> Claim:

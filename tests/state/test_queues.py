@@ -6,8 +6,7 @@ import itertools
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,37 +15,25 @@ from state.diagram import LEAD_EXISTS, STATES, State
 from state.ledger import Ledger
 from state.parts import SENT_AGAIN
 from state.queues import ROWS_AT_ONCE, Leads, Moves, Queue, Selection
-from state.rows import NothingToSend, OnChange, Reading, StreamRow
+from state.rows import OnChange, Reading, StreamRow
 from sync.polling.judge import Rules, judge
 from tests.state.ledger_tools import (
-    RULE,
     WORKSPACE,
     FakeClock,
     claim,
     commit,
     declare,
+    nothing_to_send,
     pending,
     reading,
     register,
     row,
     rows,
     states,
-    unsynced,
 )
 
 LATER, LAST = "2026-02-02T00:00:00.000000Z", "2026-03-03T00:00:00.000000Z"
 ALL = Selection()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "ledger.db", own=True, clock=clock, connector=unsynced) as opened:
-        yield opened
 
 
 def found(ledger: Ledger, queue: Queue, which: Selection = ALL) -> list[str]:
@@ -55,10 +42,6 @@ def found(ledger: Ledger, queue: Queue, which: Selection = ALL) -> list[str]:
 
 def keys(ledger: Ledger, queue: Queue | None, which: Selection = ALL) -> list[int]:
     return [each.key for each in ledger.queues.find(queue, which)]
-
-
-def nothing_to_claim(ledger: Ledger) -> bool:
-    return ledger.outbox.claim(WORKSPACE, RULE, most=100, linger=0, timeout=60) == NothingToSend(None)
 
 
 def deliver(ledger: Ledger, stream: StreamRow, *ids: str) -> str:
@@ -248,7 +231,7 @@ def every_record(ledger: Ledger) -> int:
             (None, "b0"),
         ):
             values = {
-                "id": f"{state} {lead} {fit} {drifted} {kept} {mapping} {again} {base}",
+                "id": f"{state} {lead} {fit} {drifted} {kept!r} {mapping} {again} {base}",
                 "state": state,
                 "lead": lead,
                 "fit": fit,
@@ -282,7 +265,7 @@ INSERT INTO records (
 def expected(move: str, before: dict[str, Any], current: int) -> tuple[State, str | None, int]:
     """State, `again` and drift after a word, said a second time."""
     unchanged = (before["state"], before["again"], before["drift"])
-    resting = "delivered" if before["base_batch"] else "known"
+    resting: State = "delivered" if before["base_batch"] else "known"
     in_queue = {
         "quarantine": before["state"] == "quarantined",
         "held": before["state"] == "held",
@@ -291,7 +274,7 @@ def expected(move: str, before: dict[str, Any], current: int) -> tuple[State, st
     if not in_queue:
         return unchanged
     if move in {"drop", "discard"}:
-        return "forgotten" if before["lead_exists"] == "no" else resting, None, before["drift"]  # type: ignore[return-value]
+        return "forgotten" if before["lead_exists"] == "no" else resting, None, before["drift"]
     if move == "acknowledge":
         return before["state"], None, 0
     if move == "resend" and (before["state"] not in {"delivered", "known"} or before["fit"] != "eligible"):
@@ -375,7 +358,7 @@ def test_what_could_meet_a_twin_meanwhile_is_judged_before_it_is_sent(ledger: Le
     with ledger.file.write() as connection:
         connection.execute("""UPDATE streams SET match_on = '["email"]'""")
     assert ledger.queues.retry(keys(ledger, "quarantine")) == {"again": 1}
-    assert nothing_to_claim(ledger)
+    assert nothing_to_send(ledger)
 
 
 def test_what_was_dropped_stays_out_until_it_changes(ledger: Ledger) -> None:
@@ -419,7 +402,7 @@ def test_what_is_approved_can_be_claimed_at_once_although_its_poll_is_not_releas
     with ledger.file.write() as connection:
         connection.execute("UPDATE records SET poll = ?, queued = ?", (poll, poll))
     hold(ledger, "x")
-    assert nothing_to_claim(ledger)
+    assert nothing_to_send(ledger)
     assert ledger.queues.approve(keys(ledger, "held", Selection(poll=poll))) == {"pending": 1}
     assert [each.id for each in claim(ledger).deliveries] == ["x"]
 

@@ -3,90 +3,31 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from state.diagram import Version
 from state.key_files import key_path
-from state.ledger import Ledger
-from state.rebuilding.rebuild import Rebuilt, rebuild
-from state.rows import LaneMove, NoRoom, NothingToSend, OnChange, Reading, StreamRow, Verdict
+from state.rows import LaneMove, NoRoom, OnChange
 from sync.polling.judge import Rules
 from sync.shared.errors import LedgerBusy, LedgerUntrusted
 from tests.state.ledger_tools import (
     RULE,
     WORKSPACE,
     FakeClock,
-    UnsyncedDisk,
+    about,
     claim,
     commit,
     declare,
+    nothing_to_send,
+    opened,
     row,
     rows,
     states,
-    unsynced,
 )
-from tests.state.ledger_tools import reading as plain_reading
+from tests.state.rebuild_tools import OLD, lose, pending, read_again, reading, rebuilt, registered, send
 
-OLD, LATER = "2026-01-01T00:00:00.000000Z", "2026-02-02T00:00:00.000000Z"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "ledger.db"
-
-
-def reading(id_: str, content: str = "a", *, mapping: int, modified: str = OLD) -> Reading:
-    """With fingerprints as long as real ones: the receipts pack them."""
-    plain = plain_reading(id_, content, mapping=mapping, modified=modified)
-    hashes = (blake2b(text.encode(), digest_size=16).digest() for text in (content, f"{mapping}:{content}"))
-    return replace(plain, version=Version("eligible", modified, mapping, *hashes))
-
-
-def pending(ledger: Ledger, stream: StreamRow, *ids: str) -> None:
-    commit(ledger, stream, [reading(each, mapping=stream.mapping) for each in ids])
-
-
-def opened(path: Path, **options: Any) -> Ledger:
-    return Ledger(path, own=True, clock=FakeClock(), connector=unsynced, disk=UnsyncedDisk(), **options)
-
-
-def registered(ledger: Ledger, name: str = "erp.companies", **options: Any) -> StreamRow:
-    return ledger.streams.register([declare(name, **options)])[name]
-
-
-def send(ledger: Ledger, verdict: Verdict, *ids: str, stream: StreamRow | None = None, content: str = "a") -> str:
-    """One batch with just these records."""
-    stream = stream or registered(ledger)
-    commit(ledger, stream, [reading(each, content, mapping=stream.mapping) for each in ids])
-    one = claim(ledger)
-    assert [each.id for each in one.deliveries] == list(ids)
-    ledger.journal.intent(one.batch)
-    ledger.journal.verdict(one.batch, verdict, status=400, cause="so it was")
-    ledger.verdicts.conclude(one.batch, verdict, slot=one.slot, status=400, cause="so it was")
-    return one.batch
-
-
-def lose(path: Path, *more: str) -> None:
-    for suffix in ("", "-wal", "-shm", *more):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-def rebuilt(path: Path, **options: Any) -> Rebuilt:
-    return rebuild(path, clock=FakeClock(), connector=unsynced, **options)
-
-
-def read_again(ledger: Ledger, *ids: str, content: str = "a", modified: str = OLD, **options: Any) -> dict[str, int]:
-    stream = registered(ledger, **options)
-    return commit(ledger, stream, [reading(each, content, mapping=stream.mapping, modified=modified) for each in ids])
-
-
-def nothing_to_send(ledger: Ledger) -> bool:
-    return ledger.outbox.claim(WORKSPACE, RULE, most=100, linger=0, timeout=60) == NothingToSend(None)
+LATER = "2026-02-02T00:00:00.000000Z"
 
 
 def test_everything_that_was_sent_is_known_again_and_only_that(path: Path) -> None:
@@ -117,8 +58,9 @@ def test_everything_that_was_sent_is_known_again_and_only_that(path: Path) -> No
         assert (row_of_doubt["name"], row_of_doubt["open"]) == (doubt, 1)
         assert [each["id"] for each in ledger.verdicts.deliveries_of(doubt)] == ["c"]
         waits = ledger.outbox.claim(WORKSPACE, RULE, most=100, linger=0, timeout=60)
-        assert waits == NoRoom(pytest.approx(60.6), 0), "how many requests the last minute saw is not known"
-        FakeClock.advance(ledger.clock, 61)  # type: ignore[arg-type] # it is one
+        assert waits == NoRoom(about(60.6), 0), "how many requests the last minute saw is not known"
+        assert isinstance(ledger.clock, FakeClock)
+        ledger.clock.advance(61)
         assert claim(ledger).deliveries[0].id == "d"
 
 

@@ -13,7 +13,7 @@ import pytest
 from state.ledger import Ledger
 from state.rebuilding.rebuild import rebuild
 from state.rows import Reading
-from tests.state.ledger_tools import FakeClock, UnsyncedDisk, claim, commit, declare, reading, rows, unsynced
+from tests.state.ledger_tools import FakeClock, claim, commit, declare, opened, reading, rows, unsynced
 
 Step = tuple[str, str]
 """("send", stream) delivers one more record of it; ("rename", "old new")."""
@@ -24,10 +24,6 @@ HISTORIES: dict[str, Sequence[Step]] = {
     "and again": [("send", "a"), ("rename", "a b"), ("send", "a"), ("rename", "a c"), ("send", "a")],
     "there and back": [("send", "a"), ("rename", "a b"), ("send", "b"), ("rename", "b a"), ("send", "a")],
 }
-
-
-def opened(path: Path) -> Ledger:
-    return Ledger(path, own=True, clock=FakeClock(), connector=unsynced, disk=UnsyncedDisk())
 
 
 def read(id_: str, mapping: int) -> Reading:

@@ -10,8 +10,8 @@ import pytest
 
 from state.ledger import Ledger
 from sync.shared.errors import LedgerUntrusted
-from tests.state.ledger_tools import FakeClock, UnsyncedDisk, claim, register, states, unsynced
-from tests.state.test_rebuild import lose, opened, pending, rebuilt
+from tests.state.ledger_tools import FakeClock, UnsyncedDisk, claim, opened, register, states, unsynced
+from tests.state.rebuild_tools import lose, pending, rebuilt
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from state.slots import GRACE_SECONDS
 from sync.shared.errors import LedgerError, LedgerUntrusted
 from tests.state.ledger_tools import (
     FakeClock,
-    UnsyncedDisk,
     claim,
     commit,
+    opened,
     pending,
     reading,
     register,
@@ -32,15 +32,6 @@ from tests.state.ledger_tools import (
     states,
     unsynced,
 )
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "ledger.db"
-
-
-def opened(path: Path, **options: Any) -> Ledger:
-    return Ledger(path, own=True, clock=FakeClock(), connector=unsynced, disk=UnsyncedDisk(), **options)
 
 
 def receipts_of(path: Path) -> Path:
@@ -192,7 +183,8 @@ def test_a_missing_intent_proves_nothing_where_receipts_are_missing(path: Path) 
         pending(ledger, stream, "before")
         send(ledger, "created")
     batch = cut_off(path, intent=True)
-    for spoil in (receipts_of(path).unlink, lambda: None):
+    spoils: tuple[Callable[[], object], ...] = (receipts_of(path).unlink, lambda: None)
+    for spoil in spoils:
         spoil()
         with opened(path) as ledger:
             assert [each.outcome for each in ledger.recover()] in (["in_doubt"], [])
@@ -462,9 +454,10 @@ def test_compacting_forgets_no_batch(path: Path) -> None:
     with opened(path) as ledger:
         stream = register(ledger)
         pending(ledger, stream, *(f"r{n}" for n in range(100)))
+        assert isinstance(ledger.clock, FakeClock)
         for _ in range(300):
             send(ledger, "refused")
-            ledger.clock.advance(2)  # type: ignore[attr-defined] # the fake one
+            ledger.clock.advance(2)
         send(ledger, "created")
         before, size = knows(path), receipts_of(path).stat().st_size
         ledger.tidy()

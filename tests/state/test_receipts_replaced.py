@@ -16,8 +16,18 @@ from state.ledger import Ledger
 from state.receipts.history import ReceiptHistory
 from state.receipts.place import ReceiptsFile
 from sync.shared.errors import LedgerError, LedgerLost, LedgerUntrusted
-from tests.state.ledger_tools import FakeClock, UnsyncedDisk, claim, pending, put_new, register, states, unsynced
-from tests.state.test_rebuild import lose, nothing_to_send, read_again, rebuilt, send
+from tests.state.ledger_tools import (
+    FakeClock,
+    UnsyncedDisk,
+    claim,
+    nothing_to_send,
+    pending,
+    put_new,
+    register,
+    states,
+    unsynced,
+)
+from tests.state.rebuild_tools import lose, read_again, rebuilt, send
 
 
 @pytest.fixture

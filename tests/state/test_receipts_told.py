@@ -16,8 +16,8 @@ from state.receipts.history import ReceiptHistory
 from state.receipts.opening import ReceiptsFiles
 from sync.shared.errors import LedgerError, LedgerUntrusted
 from sync.views.soundness import look
-from tests.state.ledger_tools import register, row, states, unsynced
-from tests.state.test_rebuild import lose, opened, pending, rebuilt, send
+from tests.state.ledger_tools import opened, register, row, states, unsynced
+from tests.state.rebuild_tools import lose, pending, rebuilt, send
 
 VALUE = b"v" * 16
 

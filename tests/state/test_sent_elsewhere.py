@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from state.ledger import Ledger
+from state.rows import Verdict
 from state.streams import ADDRESS, DeclaredStream
 from sync.shared.errors import LedgerUntrusted
-from tests.state.ledger_tools import FakeClock, UnsyncedDisk, claim, declare, pending, put_new, register, rows, unsynced
+from tests.state.ledger_tools import claim, declare, pending, register, rows
 
 REAL = declare()
 TRIAL = replace(REAL, identity={**REAL.identity, ADDRESS: "this machine"})
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    path = put_new(tmp_path / "ledger.db")
-    with Ledger(path, own=True, clock=FakeClock(), connector=unsynced, disk=UnsyncedDisk()) as made:
-        yield made
-
-
-def send(ledger: Ledger, verdict: str) -> None:
+def send(ledger: Ledger, verdict: Verdict) -> None:
     pending(ledger, register(ledger, TRIAL), "a")
     one = claim(ledger)
-    ledger.verdicts.conclude(one.batch, verdict, slot=one.slot)  # type: ignore[arg-type] # a parameter of tests
+    ledger.verdicts.conclude(one.batch, verdict, slot=one.slot)
 
 
 @pytest.mark.parametrize("verdict", ["created", "in_doubt"])
-def test_what_was_sent_to_a_sandbox_is_refused_for_closingdealz(ledger: Ledger, verdict: str) -> None:
+def test_what_was_sent_to_a_sandbox_is_refused_for_closingdealz(ledger: Ledger, verdict: Verdict) -> None:
     send(ledger, verdict)
     with pytest.raises(LedgerUntrusted, match=r"were sent to this machine, .* now that of ClosingDealz") as refused:
         register(ledger, REAL)
@@ -40,7 +32,7 @@ def test_what_was_sent_to_a_sandbox_is_refused_for_closingdealz(ledger: Ledger, 
 
 
 @pytest.mark.parametrize("verdict", ["refused", "paused", "rejected"])
-def test_a_trial_that_created_nothing_goes_on_anywhere(ledger: Ledger, verdict: str) -> None:
+def test_a_trial_that_created_nothing_goes_on_anywhere(ledger: Ledger, verdict: Verdict) -> None:
     send(ledger, verdict)
     register(ledger, REAL)
     assert rows(ledger, "SELECT identity ->> 'address' AS address FROM streams") == [{"address": None}]

@@ -29,17 +29,12 @@ from state.slots import (
     fill_windows,
     lesson_of,
 )
-from tests.state.ledger_tools import RULE, FakeClock, claim, pending, put_new, register, rows, unsynced
+from tests.state.ledger_tools import RULE, FakeClock, about, claim, pending, put_new, register, rows, unsynced
 
 KEY, OTHER_KEY = b"one key", b"another"
 MINUTE = RateLimit(KEY, 100, 60.0)
 FEW = RateLimit(KEY, 3, 60.0)
 WINDOW = 60.0 * (1 + MARGIN)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.fixture
@@ -74,7 +69,7 @@ def test_a_slot_is_free_one_window_after_its_end_and_not_a_moment_earlier(slots:
     clock.advance(1)
     slots.end(second, arrived=True)
     slots.end(third, arrived=True)
-    assert wait_of(slots) == NoRoom(pytest.approx(WINDOW - 1), 0)
+    assert wait_of(slots) == NoRoom(about(WINDOW - 1), 0)
     clock.advance(WINDOW - 1 - 0.001)
     assert wait_of(slots).seconds == pytest.approx(0.001, abs=1e-6)
     clock.advance(0.001001)
@@ -197,7 +192,7 @@ def test_slots_of_another_boot_block_for_a_window_and_a_grace_and_then_no_more(s
         slots.end(ended, arrived=True)
         clock.reboot(boot_now)
         assert slots.room(FEW).free_in == pytest.approx(WINDOW + GRACE_SECONDS)
-        assert wait_of(slots) == NoRoom(pytest.approx(WINDOW + GRACE_SECONDS), 0)
+        assert wait_of(slots) == NoRoom(about(WINDOW + GRACE_SECONDS), 0)
         slots.end(open_slot, arrived=True)  # a boot's clock says nothing about a slot of another
         clock.advance(WINDOW + GRACE_SECONDS - 0.001)
         assert isinstance(slots.take(FEW, 20.0), NoRoom)
@@ -215,7 +210,7 @@ def test_a_boot_clock_that_was_restored_with_the_memory_fills_the_window_once(sl
     assert isinstance(in_flight, int)
     clock.advance(-40_000)
     room = slots.room(FEW)
-    assert (room.used, room.free_in) == (FEW.requests, pytest.approx(WINDOW + GRACE_SECONDS))
+    assert (room.used, room.free_in) == (FEW.requests, about(WINDOW + GRACE_SECONDS))
     wait = slots.take(FEW, 1.0)
     assert isinstance(wait, NoRoom)
     assert wait.seconds == pytest.approx(WINDOW + GRACE_SECONDS)
@@ -228,7 +223,7 @@ def test_a_request_in_flight_when_the_clock_went_back_has_all_its_time_again(slo
     one = RateLimit(KEY, 1, 60.0)
     fill(slots, one, timeout=20.0)
     clock.advance(-40_000)
-    assert wait_of(slots, one) == NoRoom(pytest.approx(20 + GRACE_SECONDS + WINDOW), 1)
+    assert wait_of(slots, one) == NoRoom(about(20 + GRACE_SECONDS + WINDOW), 1)
 
 
 def test_the_slot_of_a_batch_in_doubt_counts_no_longer_than_others_after_a_reboot(
@@ -294,8 +289,8 @@ def test_what_follows_from_a_429(used: int, share: float, margin: float, echo: b
     assert (got.why, got.used, got.share, got.margin) == (
         lesson.why,
         lesson.used,
-        pytest.approx(lesson.share),
-        pytest.approx(lesson.margin),
+        about(lesson.share),
+        about(lesson.margin),
     )
 
 
@@ -320,7 +315,7 @@ def test_what_is_learned_of_a_longer_window_is_kept(tmp_path: Path, clock: FakeC
     assert slots.room(FEW).margin == MARGIN
     for n in (1, 2):
         lesson = slots.learn(FEW, full(slots, clock))
-        assert (lesson.why, lesson.margin) == ("window", pytest.approx(MARGIN + n * MARGIN_STEP))
+        assert (lesson.why, lesson.margin) == ("window", about(MARGIN + n * MARGIN_STEP))
         clock.advance(100)
     file.close()
     again = LedgerFile(tmp_path / "ledger.db", connector=unsynced)
@@ -398,7 +393,7 @@ def test_a_429_with_clear_room_lowers_our_share_for_all_processes_and_it_climbs_
     tmp_path: Path, clock: FakeClock
 ) -> None:
     first, second = (Slots(LedgerFile(tmp_path / "ledger.db", connector=unsynced), clock) for _ in range(2))
-    assert refused_after(first, 40) == Lesson("stranger", 40, pytest.approx(SHARE_FALL * 0.4), MARGIN)
+    assert refused_after(first, 40) == Lesson("stranger", 40, about(SHARE_FALL * 0.4), MARGIN)
     for slots in (first, second):
         room = slots.room(MANY)
         assert (room.requests, room.allowed, room.used) == (100, 28, 40)

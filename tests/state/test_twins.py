@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from state.ledger import Ledger
-from state.rows import MatchKind, OnChange, Reading, StreamRow
+from state.rows import MatchKind, OnChange, Reading, StreamRow, Verdict
 from tests.state.ledger_tools import (
     WORKSPACE,
     FakeClock,
     claim,
     commit,
     declare,
-    put_new,
     reading,
     row,
     states,
-    unsynced,
 )
 from tests.state.twins_tools import (
     EMAIL,
@@ -34,18 +29,6 @@ from tests.state.twins_tools import (
     twin_of,
     two_streams,
 )
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
-    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=clock, connector=unsynced) as opened:
-        yield opened
-
 
 # -- who is a duplicate
 
@@ -228,7 +211,7 @@ def test_when_the_lead_s_record_will_not_be_sent_its_oldest_duplicate_is(ledger:
 
 
 @pytest.mark.parametrize("verdict", ["refused", "paused", "in_doubt", "created"])
-def test_a_lead_on_its_way_is_a_lead_whatever_the_answer(ledger: Ledger, verdict: str) -> None:
+def test_a_lead_on_its_way_is_a_lead_whatever_the_answer(ledger: Ledger, verdict: Verdict) -> None:
     crm, erp = two_streams(ledger)
     commit(ledger, crm, [person(crm, "a", "x")])
     commit(ledger, erp, [person(erp, "b", "x")])

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from state.diagram import State
 from state.ledger import Ledger
 from state.matching.foreign import Foreign
-from state.rows import MatchKind
+from state.rows import MatchKind, Verdict
 from tests.state.ledger_tools import (
     WORKSPACE,
-    FakeClock,
     claim,
     commit,
-    put_new,
     reading,
     states,
-    unsynced,
 )
 from tests.state.twins_tools import (
     EMAIL,
@@ -27,17 +21,12 @@ from tests.state.twins_tools import (
     claimable,
     filtered,
     judge_again,
+    kind_of,
     person,
     reason,
     send,
     two_streams,
 )
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("state", ["pending", "held", "quarantined", "duplicate"])
@@ -76,11 +65,11 @@ def test_what_comes_later_is_known_by_address_and_domain_and_by_number_where_ask
     ledger: Ledger, match_on: tuple[MatchKind, ...], value: str, known: bool
 ) -> None:
     crm, _ = two_streams(ledger, match_on)
-    kind = value.rpartition(":")[0] or "email"
+    kind = kind_of(value)
     commit(ledger, crm, [person(crm, "before", value)])
-    meets = Foreign(ledger.file).meets(WORKSPACE, [(kind, value.encode())])  # type: ignore[list-item] # a kind
+    meets = Foreign(ledger.file).meets(WORKSPACE, [(kind, value.encode())])
     assert meets == ({"crm": {"before"}} if known else {})
-    Foreign(ledger.file).add(WORKSPACE, [(kind, value.encode())])  # type: ignore[list-item] # a kind
+    Foreign(ledger.file).add(WORKSPACE, [(kind, value.encode())])
     Foreign(ledger.file).add("second", [("email", b"w")])
     commit(ledger, crm, [person(crm, "a", value), person(crm, "b", "w")])
     found = judge_again(ledger, crm, seen=(person(crm, "before", value),))
@@ -99,12 +88,12 @@ def test_what_cannot_be_sent_as_it_is_does_not_become_known(ledger: Ledger) -> N
 
 
 @pytest.mark.parametrize(("verdict", "then"), [("refused", "known"), ("created", "delivered")])
-def test_an_import_meets_a_lead_on_its_way(ledger: Ledger, verdict: str, then: str) -> None:
+def test_an_import_meets_a_lead_on_its_way(ledger: Ledger, verdict: Verdict, then: str) -> None:
     crm, _ = two_streams(ledger, ())
     commit(ledger, crm, [person(crm, "a", "x")])
     claimed = claim(ledger)
     Foreign(ledger.file).add(WORKSPACE, [("email", b"x")])
-    ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot)  # type: ignore[arg-type] # a verdict
+    ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot)
     assert claimable(ledger) == set()
     assert judge_again(ledger, crm, seen=(person(crm, "a", "x"),)) == {"a": then}
 

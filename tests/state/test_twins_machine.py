@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
-from pathlib import Path
-
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
-    invariant,
     precondition,
     rule,
     run_state_machine_as_test,
 )
 
+from state.rows import Verdict
 from tests.sizes import machine_settings
 from tests.state.twins_world import KEYS, MERGING, VALUES, World
+from tests.state.world_machine import WorldMachine
 
 keys = st.sampled_from(KEYS)
 values = st.frozensets(st.sampled_from(VALUES), max_size=2)
 verdicts = st.sampled_from(["created", "created", "refused", "rejected", "in_doubt", "in_doubt"])
 
 
-class TwinsMachine(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-        self.world: World | None = None
-
+class TwinsMachine(WorldMachine[World]):
     @initialize(begun=st.sampled_from(["", "read", "delivered"]), data=st.data())
     def begin(self, begun: str, data: st.DataObject) -> None:
         self.world = World(self.folder)
@@ -80,20 +70,22 @@ class TwinsMachine(RuleBasedStateMachine):
         self.world.claim(most)
 
     @rule(value=st.sampled_from(VALUES), verdict=verdicts)
-    def a_value_is_imported_while_it_is_on_the_wire(self, value: str, verdict: str) -> None:
+    def a_value_is_imported_while_it_is_on_the_wire(self, value: str, verdict: Verdict) -> None:
         self.world.claim(100)
         self.world.keep(value)
         self._first_verdict(verdict)
         self.world.claim(100)
 
-    def _first_verdict(self, verdict: str) -> None:
+    def _first_verdict(self, verdict: Verdict) -> None:
         if self.world.open:
-            self.world.conclude(next(iter(self.world.open)), verdict)  # type: ignore[arg-type] # one of the verdicts
+            self.world.conclude(next(iter(self.world.open)), verdict)
 
     @rule(
         most=st.sampled_from([1, 100]), loser=st.sampled_from("abc"), survivor=st.sampled_from("abc"), verdict=verdicts
     )
-    def records_are_merged_while_one_is_on_the_wire(self, most: int, loser: str, survivor: str, verdict: str) -> None:
+    def records_are_merged_while_one_is_on_the_wire(
+        self, most: int, loser: str, survivor: str, verdict: Verdict
+    ) -> None:
         self.world.change(f"crm/{survivor}", values=frozenset())
         self.world.read(f"crm/{survivor}")
         self.world.claim(most)
@@ -104,20 +96,20 @@ class TwinsMachine(RuleBasedStateMachine):
 
     @rule(most=st.sampled_from([1, 100]), key=keys, values=values, verdict=verdicts)
     def a_record_changes_while_it_is_on_the_wire(
-        self, most: int, key: str, values: frozenset[str], verdict: str
+        self, most: int, key: str, values: frozenset[str], verdict: Verdict
     ) -> None:
         self.world.claim(most)
         self.a_record_gets_other_values(key, values)
         self._first_verdict(verdict)
         self.world.claim(100)
 
-    @precondition(lambda self: self.world is not None and self.world.open)
+    @precondition(lambda self: hasattr(self, "world") and self.world.open)
     @rule(data=st.data(), verdict=verdicts, landed=st.booleans())
-    def a_verdict_comes(self, data: st.DataObject, verdict: str, landed: bool) -> None:
+    def a_verdict_comes(self, data: st.DataObject, verdict: Verdict, landed: bool) -> None:
         name = data.draw(st.sampled_from(list(self.world.open)))
-        self.world.conclude(name, verdict, landed=landed)  # type: ignore[arg-type] # one of the verdicts
+        self.world.conclude(name, verdict, landed=landed)
 
-    @precondition(lambda self: self.world is not None and self.world.doubt)
+    @precondition(lambda self: hasattr(self, "world") and self.world.doubt)
     @rule(data=st.data())
     def a_person_settles_a_batch(self, data: st.DataObject) -> None:
         self.world.resolve(data.draw(st.sampled_from(list(self.world.doubt))))
@@ -137,20 +129,6 @@ class TwinsMachine(RuleBasedStateMachine):
     @rule(value=st.sampled_from(VALUES))
     def an_import_is_taken_back(self, value: str) -> None:
         self.world.forget(value)
-
-    @invariant()
-    def all_is_as_promised(self) -> None:
-        if self.world is not None:
-            self.world.check()
-
-    def teardown(self) -> None:
-        try:
-            if self.world is not None and sys.exc_info()[0] is None:
-                self.world.drain()
-        finally:
-            if self.world is not None:
-                self.world.ledger.close()
-            shutil.rmtree(self.folder)
 
 
 def test_nobody_is_created_twice_and_nobody_is_lost() -> None:

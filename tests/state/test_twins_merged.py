@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from state.diagram import Version
 from state.ledger import Ledger
+from state.rows import Verdict
 from tests.state.ledger_tools import (
-    FakeClock,
     claim,
     commit,
-    put_new,
     reading,
     row,
     rows,
     states,
-    unsynced,
 )
 from tests.state.twins_tools import (
     EMAIL,
@@ -35,12 +31,6 @@ from tests.state.twins_tools import (
     settle_all,
     two_streams,
 )
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(
@@ -83,7 +73,7 @@ def test_a_survivor_has_its_losers_lead(ledger: Ledger, loser: str | None, waits
 
 
 @pytest.mark.parametrize("verdict", ["refused", "absent"])
-def test_a_survivor_is_sent_when_its_losers_lead_did_not_arrive(ledger: Ledger, verdict: str) -> None:
+def test_a_survivor_is_sent_when_its_losers_lead_did_not_arrive(ledger: Ledger, verdict: Verdict) -> None:
     crm, _ = two_streams(ledger, ())
     commit(ledger, crm, [person(crm, "a")])
     claimed = claim(ledger)
@@ -126,7 +116,7 @@ def test_a_survivor_that_waits_is_stopped_and_known(ledger: Ledger, state: str) 
 @pytest.mark.parametrize(
     ("verdict", "then"), [("refused", "known"), ("created", "delivered"), ("in_doubt", "in_doubt")]
 )
-def test_a_survivor_on_the_wire_is_judged_after_its_verdict(ledger: Ledger, verdict: str, then: str) -> None:
+def test_a_survivor_on_the_wire_is_judged_after_its_verdict(ledger: Ledger, verdict: Verdict, then: str) -> None:
     crm, _ = two_streams(ledger, ())
     commit(ledger, crm, [person(crm, "a")])
     send(ledger)
@@ -137,7 +127,7 @@ def test_a_survivor_on_the_wire_is_judged_after_its_verdict(ledger: Ledger, verd
     touched = person(crm, "s", modified=LATER)
     commit(ledger, crm, [touched])
     assert judge_again(ledger, crm)["s"] == "sending"
-    ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot)  # type: ignore[arg-type] # a verdict
+    ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot)
     assert claimable(ledger) == set()
     assert judge_again(ledger, crm, seen=(touched,))["s"] == then
     assert (row(ledger, "a")["orphaned"] is not None) == (verdict == "created"), "listed where there are two leads"

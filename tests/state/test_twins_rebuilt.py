@@ -7,19 +7,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from state.ledger import Ledger
 from state.rows import NothingToSend, Reading, StreamRow
-from tests.state.ledger_tools import RULE, WORKSPACE, FakeClock, claim, commit, declare, row, rows, states
-from tests.state.test_rebuild import lose, opened, reading, rebuilt
+from tests.state.ledger_tools import RULE, WORKSPACE, FakeClock, claim, commit, declare, opened, row, rows, states
+from tests.state.rebuild_tools import lose, reading, rebuilt
 
 FIRST, OTHER = (declare(f"erp.{name}", match_on=("email",)) for name in ("first", "other"))
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "ledger.db"
 
 
 def streams(ledger: Ledger) -> tuple[StreamRow, StreamRow]:

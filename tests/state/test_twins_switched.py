@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from state.ledger import Ledger
 from state.streams import DeclaredStream
 from tests.state.ledger_tools import (
-    FakeClock,
     claim,
     commit,
     declare,
-    put_new,
     register,
     states,
-    unsynced,
 )
 from tests.state.twins_tools import (
     EMAIL,
@@ -28,12 +20,6 @@ from tests.state.twins_tools import (
     twin_of,
     two_streams,
 )
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced) as opened:
-        yield opened
 
 
 def test_switched_on_the_oldest_of_those_that_wait_is_the_lead(ledger: Ledger) -> None:

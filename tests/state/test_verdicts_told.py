@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,27 +17,14 @@ from tests.state.ledger_tools import (
     commit,
     declare,
     pending,
-    put_new,
     reading,
     register,
     row,
     rows,
     states,
-    unsynced,
 )
 
 LATER = "2026-02-02T00:00:00.000000Z"
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
-    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=clock, connector=unsynced) as opened:
-        yield opened
 
 
 def sent(ledger: Ledger, verdict: Verdict, *ids: str, message: str | None = None) -> str:

@@ -3,17 +3,14 @@ verdicts and edited mappings, nothing is sent that nobody wants, and nothing tha
 
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
-from pathlib import Path
-
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
+from state.rows import NoRoom, Verdict
 from tests.sizes import machine_settings, sized
-from tests.state.ledger_world import Landed, NoRoom, OpenBatch, World
+from tests.state.ledger_world import Landed, OpenBatch, World
+from tests.state.world_machine import WorldMachine
 
 KEYS = ("hold/a", "resend/a", "resend/b")
 
@@ -29,12 +26,7 @@ verdicts = st.sampled_from(["created", "refused", "rejected", "in_doubt", "in_do
 landings = st.sampled_from(["none", "some", "all"])
 
 
-class WordsMachine(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-        self.world: World | None = None
-
+class WordsMachine(WorldMachine[World]):
     @initialize(delivered=st.sampled_from([True, True, False]))
     def begin(self, delivered: bool) -> None:
         self.world = World(self.folder, keys=KEYS)
@@ -119,7 +111,7 @@ class WordsMachine(RuleBasedStateMachine):
         self._then(key, changes)
 
     @rule(key=keys, change=whats, verdict=verdicts, landed=landings, together=st.booleans())
-    def what_is_due_goes_out(self, key: str, change: str, verdict: str, landed: Landed, together: bool) -> None:
+    def what_is_due_goes_out(self, key: str, change: str, verdict: Verdict, landed: Landed, together: bool) -> None:
         """And a record changes meanwhile."""
         got = self.world.claim(100 if together else 1)
         if isinstance(got, NoRoom):
@@ -127,7 +119,7 @@ class WordsMachine(RuleBasedStateMachine):
             got = self.world.claim(100)
         self._then(key, [change])
         if isinstance(got, OpenBatch):
-            self.world.conclude(got.claim.batch, verdict, landed=landed)  # type: ignore[arg-type] # a verdict
+            self.world.conclude(got.claim.batch, verdict, landed=landed)
 
     @rule(position=st.integers(0, 2), whole=st.booleans())
     def doubts_are_settled_one_by_one(self, position: int, whole: bool) -> None:
@@ -141,20 +133,6 @@ class WordsMachine(RuleBasedStateMachine):
     @rule()
     def the_next_turn_of_each_stream(self) -> None:
         self.world.remap()
-
-    @invariant()
-    def all_is_as_promised(self) -> None:
-        if self.world is not None:
-            self.world.check()
-
-    def teardown(self) -> None:
-        try:
-            if self.world is not None and sys.exc_info()[0] is None:
-                self.world.drain()
-        finally:
-            if self.world is not None:
-                self.world.ledger.close()
-            shutil.rmtree(self.folder)
 
 
 @pytest.mark.timeout(sized(300, 0, 0))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 from state.diagram import Version
 from state.ledger import Ledger
-from state.rows import MatchKind, Reading, StreamRow
+from state.rows import MatchKind, Reading, StreamRow, Verdict
 from tests.state.ledger_tools import (
     claim,
     commit,
@@ -23,24 +24,30 @@ EMAIL: tuple[MatchKind, ...] = ("email",)
 
 
 def two_streams(
-    ledger: Ledger, kinds: tuple[MatchKind, ...] = EMAIL, others: tuple[MatchKind, ...] | None = None, **options: str
+    ledger: Ledger, kinds: tuple[MatchKind, ...] = EMAIL, others: tuple[MatchKind, ...] | None = None, **options: Any
 ) -> tuple[StreamRow, StreamRow]:
     """`crm` and `erp`, of one workspace."""
     declared = [
-        declare("crm", match_on=kinds, **options),  # type: ignore[arg-type] # as declare has them
+        declare("crm", match_on=kinds, **options),
         declare("erp", match_on=kinds if others is None else others),
     ]
     found = ledger.streams.register(declared)
     return found["crm"], found["erp"]
 
 
+def kind_of(value: str) -> MatchKind:
+    """An e-mail address, or `domain:…`, `phone:…`."""
+    kinds: dict[str, MatchKind] = {"": "email", "domain": "domain", "phone": "phone"}
+    return kinds[value.rpartition(":")[0]]
+
+
 def person(
     stream: StreamRow, id_: str, *values: str, content: str = "a", modified: str = "2026-01-01T00:00:00.000000Z"
 ) -> Reading:
     """A lead with these values: an e-mail address, or `domain:…`, `phone:…`."""
-    hashes = [(kind or "email", each.encode()) for each in values for kind in (each.rpartition(":")[0],)]
+    hashes = [(kind_of(each), each.encode()) for each in values]
     plain = reading(id_, content + "".join(values), mapping=stream.mapping, modified=modified)
-    return replace(plain, values=hashes)  # type: ignore[arg-type] # kinds
+    return replace(plain, values=hashes)
 
 
 def gone(stream: StreamRow, id_: str, into: str | None = None) -> Reading:
@@ -61,9 +68,9 @@ def judge_again(ledger: Ledger, *streams: StreamRow, seen: tuple[Reading, ...] =
     return states(ledger)
 
 
-def send(ledger: Ledger, verdict: str = "created", most: int = 100) -> list[str]:
+def send(ledger: Ledger, verdict: Verdict = "created", most: int = 100) -> list[str]:
     claimed = claim(ledger, most)
-    ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot)  # type: ignore[arg-type] # a verdict
+    ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot)
     return [each.id for each in claimed.deliveries]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from state.diagram import Version
 from state.ledger import Ledger
@@ -111,9 +112,9 @@ class World:
         if kept is None and not truth.wanted:
             return Reading(id_, Version("filtered", modified, row.mapping, source, None))
         version = Version("eligible", modified, row.mapping, source, source)
-        hashes = [("email", value.encode()) for value in values]
+        hashes: list[tuple[MatchKind, bytes]] = [("email", value.encode()) for value in values]
         payload = json.dumps({"email": values}).encode()
-        return Reading(id_, version, source, payload, values=hashes)  # type: ignore[arg-type] # a kind
+        return Reading(id_, version, source, payload, values=hashes)
 
     def _commit(self, stream: str, readings: dict[str, Reading]) -> None:
         row, judged = self.streams[stream], set()
@@ -239,8 +240,8 @@ class World:
             if not twin["again"]:
                 self._check_same(row, twin)
 
-    def _check_same(self, row: dict[str, object], twin: dict[str, object]) -> None:
-        key, other = (f"{self.names[each['stream']]}/{each['id']}" for each in (row, twin))  # type: ignore[index]
+    def _check_same(self, row: dict[str, Any], twin: dict[str, Any]) -> None:
+        key, other = (f"{self.names[each['stream']]}/{each['id']}" for each in (row, twin))
         mine, its = self.truths[key], self.truths[other]
         bears = its.ever_shown if twin["lead_exists"] != "no" else set(its.shown or ())
         assert other in self._person(key) or (mine.shown or set()) & bears, f"{key} has nothing in common with {other}"

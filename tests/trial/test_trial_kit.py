@@ -9,12 +9,14 @@ import subprocess
 import tomllib
 from collections import Counter
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from sync.config.load import load_config
 from sync.trial.configuration import (
     BY_ID_AND_TIME,
+    Values,
     source_table,
     sqlite_url,
     stream_tables,
@@ -29,13 +31,13 @@ ODD = "a 'quoted' \"text\" \\ with\ttabs, ü and \N{ROCKET}"
 
 
 def test_each_kind_of_value_is_read_back() -> None:
-    values = {"text": ODD, "number": 3, "truth": True, "list": ["a", ODD], "table": {"env": "KEY", "n": 1}}
+    values: Values = {"text": ODD, "number": 3, "truth": True, "list": ["a", ODD], "table": {"env": "KEY", "n": 1}}
     assert tomllib.loads(toml_table("a.b", values, 'more = "lines"', comments={"number": "why"})) == {
         "a": {"b": {**values, "more": "lines"}}
     }
 
 
-def test_the_program_reads_a_whole_configuration(tmp_path) -> None:
+def test_the_program_reads_a_whole_configuration(tmp_path: Path) -> None:
     text = (
         workspace_tables("http://127.0.0.1:9", {"batch_size": 3}, 'linger = "0s"', ledger="here.db")
         + source_table("erp", "sql", {"url": sqlite_url(tmp_path / "what? 100%.db")})
@@ -68,7 +70,7 @@ def test_the_oracle_names_each_difference() -> None:
     assert (found.in_doubt, found.landed) == (["open", "landed"], ["landed"])
 
 
-def test_a_ledger_that_is_not_made_yet_has_no_rows(tmp_path) -> None:
+def test_a_ledger_that_is_not_made_yet_has_no_rows(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     assert query(path, "select * from records") == []
     with closing(sqlite3.connect(path)) as database:
@@ -78,14 +80,19 @@ def test_a_ledger_that_is_not_made_yet_has_no_rows(tmp_path) -> None:
         query(path, "select nonsense from streams")
 
 
-def test_a_fork_ends_with_the_code_of_its_work(capfd) -> None:
+def test_a_fork_ends_with_the_code_of_its_work(capfd: pytest.CaptureFixture[str]) -> None:
     assert run_forked(lambda: 3) == 3
     assert run_forked(lambda: 1 // 0) == FAULT
     assert "ZeroDivisionError" in capfd.readouterr().err
 
 
+def pause() -> int:
+    signal.pause()
+    return 0
+
+
 def test_a_fork_that_hangs_is_killed() -> None:
-    fork = Fork(lambda: signal.pause() or 0)
+    fork = Fork(pause)
     assert fork.poll() is None
     assert fork.wait(0.0) is None
     assert fork.kill() == -signal.SIGKILL
@@ -95,6 +102,7 @@ def test_a_fork_that_hangs_is_killed() -> None:
 
 def test_a_module_is_awaited_by_its_first_line() -> None:
     with start_module("this", [], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
         assert first_line(process.stdout, PATIENCE).startswith("The Zen of Python")
     silent, writing = os.pipe()
     with os.fdopen(silent, "rb") as stdout, os.fdopen(writing, "wb") as open_end:
