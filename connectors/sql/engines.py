@@ -96,6 +96,8 @@ def address_of(url: URL) -> str:
     if "@" in (url.database or ""):
         return ""  # an unescaped password reaches into the host and the database's name: nothing of them may be shown
     port = url.port or {"postgresql": 5432, "mysql": 3306}.get(backend)
+    if backend == "postgresql" and not url.host and "service" in url.query:
+        return f"service {url.query['service']}"
     sockets = url.query.get("unix_socket") or (url.query.get("host") if not url.host else None)
     if sockets:
         host = sockets if isinstance(sockets, str) else ",".join(sockets)

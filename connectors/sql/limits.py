@@ -23,6 +23,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL
 
 from connectors.bounds import LONGEST_ANSWER, NAME_PATIENCE, NameTimeout, TooLarge, addresses_of
+from connectors.sql.service_file import service_settings
 
 longest_answer = LONGEST_ANSWER
 """Most bytes of the rows that are held together, as received."""
@@ -222,14 +223,20 @@ def _connect_postgresql(arguments: Any, given: Mapping[str, Any], patience: floa
 
 def _with_addresses(given: Mapping[str, Any], patience: float) -> dict[str, str]:
     """Return `host`, `hostaddr` and `port` with an entry for each address of each host, as libpq and psycopg take them;
-    empty where there is none to resolve. A host without an address is skipped if another has some.
+    empty where there is none to resolve. A host without an address is skipped if another has some. Hosts come from
+    the options, a service file, or the environment, in this order.
 
     https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-HOSTADDR
     """
-    hosts = str(given.get("host") or os.environ.get("PGHOST", "")).split(",")
-    if given.get("hostaddr") or os.environ.get("PGHOSTADDR") or all(map(_is_socket, hosts)):
+    service = service_settings(given)
+
+    def option(name: str, default: str = "") -> str:
+        return str(given.get(name) or service.get(name) or os.environ.get(f"PG{name.upper()}") or default)
+
+    hosts = option("host").split(",")
+    if option("hostaddr") or all(map(_is_socket, hosts)):
         return {}
-    ports = str(given.get("port") or os.environ.get("PGPORT", "5432")).split(",")
+    ports = option("port", "5432").split(",")
     if len(ports) not in (1, len(hosts)):
         return {}  # the driver reports that itself
     found: list[tuple[str, str, str]] = []
