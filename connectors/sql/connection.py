@@ -23,6 +23,9 @@ MonotonicClock = Callable[[], float]
 """Seconds since 1970."""
 
 
+_FIRST_ROWS = 16
+
+
 @dataclass(frozen=True, slots=True)
 class SqlRows:
     """The result of a statement: the driver's description of the columns (DB-API), and the rows in their order. `more`:
@@ -54,7 +57,7 @@ class Database:
         Raises Oversized, before more rows are held than the budget has left.
         """
         budget = Budget() if budget is None else budget
-        # Drivers that would hold a whole answer are asked to stream it; those that are proven need no asking.
+        # Some drivers hold a whole answer unless they are asked to stream it; those that are proven need no asking.
         options = {"stream_results": not facts_of(self.backend).proven}
         with self.connection(stream) as connection, self._time_limit(connection):
             connection.begin()  # what that brings is no part of the answer
@@ -70,6 +73,11 @@ class Database:
                 self._engine = make_engine(self.url, self._options)
             with self._engine.connect() as connection:
                 yield connection
+
+    def first_rows(self, most: int) -> int:
+        """Return how many rows to ask for at first, up to `most`: few where only the answer shows how long they are,
+        since nothing stops the driver."""
+        return most if facts_of(self.backend).whole_answers is False else min(_FIRST_ROWS, most)
 
     def now(self, stream: str | None = None) -> int:
         """Return the source's clock in microseconds since 1970 UTC."""

@@ -135,7 +135,8 @@ class SqlConnector:
             # A collation may find rows that nobody asked for.
             return [record for record in made if alike(record.id) in asked]
 
-        yield from in_parts(list(dict.fromkeys(ids)), part, most=CHUNK // len(known))
+        most = CHUNK // len(known)
+        yield from in_parts(list(dict.fromkeys(ids)), part, first=self._database.first_rows(most), most=most)
 
     def respells(self, stream: StreamSpec) -> bool:
         plan = plan_of(stream)

@@ -42,6 +42,12 @@ CHUNK = 500
 PartT = TypeVar("PartT")
 
 
+def chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
+    """Yield the rows of key values in portions that one statement can take."""
+    size = CHUNK // max(1, len(rows[0])) if rows else CHUNK
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
 def read_page(
     database: Database,
     stream: str,
@@ -106,8 +112,7 @@ def read_among(
     Raises SourceRefused where a role itself cannot be read, and Oversized where the rows are more than the budget has
     left; not if they are `alone`, those of one record: then they too are read by their roles.
     """
-    size = CHUNK // len(values[0]) if values else CHUNK
-    waiting = [values[start : start + size] for start in range(0, len(values), size)]
+    waiting = list(chunks(values))
     columns: Sequence[Any] = ()
     rows: list[Any] = []
     while waiting:
@@ -131,10 +136,12 @@ def read_among(
     return SqlRows(tuple(columns), rows, budget=budget)
 
 
-def in_parts(values: Sequence[str], read: Callable[[Sequence[str], Budget], PartT], *, most: int) -> Iterator[PartT]:
-    """Yield what `read` makes of the values, up to `most` at once. It raises Oversized where its budget does not hold
-    them: then there are fewer."""
-    start, size = 0, most
+def in_parts(
+    values: Sequence[str], read: Callable[[Sequence[str], Budget], PartT], *, first: int, most: int
+) -> Iterator[PartT]:
+    """Yield what `read` makes of the values, up to `most` at once, at the beginning `first`. It raises Oversized where
+    its budget does not hold them: then there are fewer."""
+    start, size = 0, first
     while start < len(values):
         budget = Budget()
         try:

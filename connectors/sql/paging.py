@@ -53,7 +53,8 @@ class Pager:
         # The columns with a role: a place needs no others, and they can be read where another column cannot.
         self._what = relation, list(dict.fromkeys(layout.roles)), False
         self._cursor, self._keys = cursor, keys
-        self._limit = self._size = spec.page_size
+        self._limit = spec.page_size
+        self._size = self._first = database.first_rows(self._limit)
         # Not every database takes a column twice in ORDER BY.
         orders = ([cursor] if cursor else []) + list(keys)
         self._orders = list({order.column: order for order in orders}.values())
@@ -93,7 +94,7 @@ class Pager:
             select=select,
             place=self._place,
         )
-        self._size = min(self._limit, len(found.rows)) if found.more else self._limit
+        self._size = min(self._limit, len(found.rows)) if found.more else self._first
         self._budget = found.budget
         places = self._places(found)
         if places and (places[0] in self._before or behind in places):
