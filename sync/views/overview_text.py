@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sync.shared.durations import format_duration
+from sync.views.lane_progress import LANES_AT_REST
 from sync.views.needs import needs_as_lines
 from sync.views.overview import RATE_MINUTES, LastPoll, Overview, StreamView, WorkspaceView
 from sync.views.phrases import ago, count, moment, number, printable, wrapped
@@ -86,13 +87,13 @@ def _error(poll: LastPoll) -> str:
     return f": {printable(poll.error)}" if poll.error else ""
 
 
-def _lanes(stream: StreamView) -> Iterator[tuple[str, str]]:
-    """Yield each lane and how far it is read. A stream that was read to its end counts as up to date, however old its
-    newest change is."""
+def _lanes(stream: StreamView, *, whole: bool) -> Iterator[tuple[str, str]]:
+    """Yield each lane and how far it is read; without `whole` only those that tell an operator something. A stream that
+    was read to its end counts as up to date, however old its newest change is."""
     for lane, text in stream.lanes.items():
-        if lane == "live" and stream.is_up_to_date and stream.seen:
-            yield lane, f"up to date; newest change seen {stream.seen}"
-        else:
+        if lane == "live" and stream.is_up_to_date:
+            yield lane, f"up to date; newest change seen {stream.seen}" if stream.seen else "up to date"
+        elif whole or text not in LANES_AT_REST:
             yield lane.lstrip("@"), text
 
 
@@ -192,7 +193,7 @@ def plain_lines(overview: Overview, program: str, *, whole: bool = False) -> lis
     for stream in streams:
         lines.append(f"stream {stream.name} -> {stream.workspace}: {_poll(stream, overview.at)}")
         lines.append(f"  records: {_records(stream)}")
-        lines += [f"  {lane}: {text}" for lane, text in _lanes(stream)]
+        lines += [f"  {lane}: {text}" for lane, text in _lanes(stream, whole=whole)]
         lines += [] if stream.configured else ["  no longer in the configuration"]
     for workspace in workspaces:
         said = f"{_waiting(workspace, overview.at)}, {_sent(workspace)}, {_room(workspace)}"
@@ -216,7 +217,7 @@ def print_tables(overview: Overview, program: str, console: Console, *, whole: b
     _print_needs(overview, program, console, most=None if whole else MANY)
     streams, workspaces = _worth_a_line(overview, whole=whole)
     if streams:
-        console.print(_streams_table(overview, streams))
+        console.print(_streams_table(overview, streams, whole=whole))
     if workspaces:
         console.print(_workspaces_table(overview, workspaces))
     for workspace in workspaces:
@@ -241,7 +242,7 @@ def _print_remarks(head: str, lines: list[str], console: Console) -> None:
         console.print(Text(line), soft_wrap=True)
 
 
-def _streams_table(overview: Overview, shown: Sequence[StreamView]) -> Table:
+def _streams_table(overview: Overview, shown: Sequence[StreamView], *, whole: bool) -> Table:
     streams = table("stream", "last poll", "records", "read how far")
     in_needs = {need.subject for need in overview.needs.of("stream")}
     for stream in shown:
@@ -253,7 +254,7 @@ def _streams_table(overview: Overview, shown: Sequence[StreamView]) -> Table:
         polled = Text(
             _poll(stream, overview.at, brief=stream.name in in_needs).replace(", ", "\n", 1), "red" if failed else ""
         )
-        streams.add_row(name, polled, _records_cell(stream), _lanes_cell(stream))
+        streams.add_row(name, polled, _records_cell(stream), _lanes_cell(stream, whole=whole))
     return streams
 
 
@@ -262,8 +263,8 @@ def _records_cell(stream: StreamView) -> RenderableType:
     return Group(*lines) if lines else Text("none", "dim")
 
 
-def _lanes_cell(stream: StreamView) -> RenderableType:
-    return Group(*(Text.assemble((f"{lane} ", "dim"), text) for lane, text in _lanes(stream)))
+def _lanes_cell(stream: StreamView, *, whole: bool) -> RenderableType:
+    return Group(*(Text.assemble((f"{lane} ", "dim"), text) for lane, text in _lanes(stream, whole=whole)))
 
 
 _STYLES = {
