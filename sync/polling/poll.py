@@ -188,6 +188,7 @@ class Poller:
         for part in intake.spelling.parents(page.touched):
             records += len(part)
             counts += intake.take(part, rules)
+            del part  # the next one is read without it in memory
         counts += intake.take(read, rules, backfill=page.backfill, lane=LaneMove(page.lane, page.cursor))
         emit(
             "page",
@@ -260,6 +261,7 @@ class Poller:
             for record in part:
                 gone.pop(record.id, None)
             intake.take(part, rules)
+            del part, record
         if gone:
             intake.take((Record(id_, {}, None, deleted=True) for id_ in gone), rules)
 

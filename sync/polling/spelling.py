@@ -62,10 +62,11 @@ class Spelling:
         if not ids:
             return
         if isinstance(self._connector, FetchesInParts):
-            for part in self._connector.fetch_in_parts(self._job.spec, ids):
-                yield one_each(self.known(part))
-        else:
-            yield self.fetch(ids)
+            # no name here keeps a part in memory while the next one is read
+            parts = map(self.known, self._connector.fetch_in_parts(self._job.spec, ids))
+            yield from filter(None, map(one_each, parts))
+        elif found := self.fetch(ids):
+            yield found
 
     def parents(self, touched: Sequence[Touch]) -> Iterator[list[Record]]:
         """Yield, in parts, the records that changed children belong to now, and those they belonged to when last

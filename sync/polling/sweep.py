@@ -70,6 +70,7 @@ class Sweep:
             missed = self._missed(listed_now, first=not sweep.swept)
             for part in intake.spelling.fetch_in_parts(missed):
                 intake.take(part, rules)
+                del part  # the next one is read without it in memory
             # after the missed records are committed: a stop in between lists this part again
             sweep = self._save(listing, sweep)
             if ends():
