@@ -12,7 +12,7 @@ from sync.shared.durations import format_duration
 from sync.views.lane_progress import LANES_AT_REST
 from sync.views.needs import needs_as_lines
 from sync.views.overview import RATE_MINUTES, LastPoll, Overview, StreamView, WorkspaceView
-from sync.views.phrases import ago, count, moment, number, printable, wrapped
+from sync.views.phrases import FUTURE, ago, count, moment, number, printable, wrapped
 from sync.views.rich_tables import table
 from sync.views.troubles import polls
 
@@ -26,7 +26,18 @@ def head_lines(overview: Overview) -> Iterator[tuple[str, str]]:
     yield "daemon", _process(overview)
     if overview.config.in_force is not None:
         yield "config", _configuration(overview)
+    if clock := _clock(overview):
+        yield "clock", clock
     yield "records", _sum(overview)
+
+
+def _clock(overview: Overview) -> str:
+    """Return what is strange about the clock: times of the ledger that are still to come; empty without any."""
+    polls = (stream.last_poll.ended_at for stream in overview.streams.values() if stream.last_poll is not None)
+    newest = max(filter(None, (overview.config.in_force_since, *polls)), default=0)
+    if (when := ago(newest, overview.at)).endswith(FUTURE):
+        return f"the ledger has times {when}: the clock was set back since, or is wrong now (`timedatectl` shows it)"
+    return ""
 
 
 def _process(overview: Overview) -> str:

@@ -58,11 +58,14 @@ def iso(milliseconds: int | None) -> str | None:
     return _utc(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+FUTURE = "in the future"
+
+
 def ago(milliseconds: int, now: int) -> str:
     """Return such as `2m5s ago`, both times in ms; after the clock was set back `2m5s in the future`."""
     seconds = (now - milliseconds) / 1000
     if seconds <= -60:
-        return f"{format_duration(float(int(-seconds)))} in the future"
+        return f"{format_duration(float(int(-seconds)))} {FUTURE}"
     return "just now" if seconds < 1 else f"{format_duration(float(int(seconds)))} ago"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -11,7 +12,7 @@ from state.diagram import STATES
 from sync.commands.status import gather, show
 from sync.config.load import load_config
 from sync.delivery.pace import Pace
-from sync.views.overview_text import print_tables
+from sync.views.overview_text import head_lines, print_tables
 from sync.views.phrases import ago
 from tests.commands.command_world import World, doubtful, rule_of
 
@@ -137,6 +138,16 @@ def test_a_time_in_the_future_is_called_that() -> None:
         "just now",
         "2h in the future",
     ]
+
+
+def test_a_clock_that_was_set_back_is_named_with_where_to_look(world: World) -> None:
+    world.companies([1])
+    world.run("once")
+    overview = gather(load_config(world.config))
+    assert "clock" not in dict(head_lines(overview))
+    said = dict(head_lines(replace(overview, at=overview.at - 2 * 3_600_000)))["clock"]
+    assert "in the future: the clock was set back since, or is wrong now" in said
+    assert "timedatectl" in said
 
 
 def test_lanes_in_which_nothing_is_under_way_are_left_out_of_the_text(world: World) -> None:
