@@ -68,13 +68,18 @@ def addresses_of(host: str, patience: float) -> list[str]:
 
 
 def _look_up(host: str, answer: Future[list[str]]) -> None:
+    found: list[str] = []
+    failure: BaseException | None = None
     try:
-        found = socket.getaddrinfo(host, None, socket.AF_UNSPEC, socket.SOCK_STREAM)
-        answer.set_result(list(dict.fromkeys(str(each[4][0]) for each in found)))
+        every = socket.getaddrinfo(host, None, socket.AF_UNSPEC, socket.SOCK_STREAM)
+        found = list(dict.fromkeys(str(each[4][0]) for each in every))
     except UnicodeError:
-        answer.set_exception(socket.gaierror(socket.EAI_NONAME, "no host name"))
+        failure = socket.gaierror(socket.EAI_NONAME, "no host name")
     except BaseException as error:  # noqa: BLE001 - a thread's boundary: whoever asked raises it
-        answer.set_exception(error)
-    finally:
-        with _lock:
-            _asked.pop(host, None)
+        failure = error
+    with _lock:  # before the answer is out: whoever asks after that asks anew
+        _asked.pop(host, None)
+    if failure is None:
+        answer.set_result(found)
+    else:
+        answer.set_exception(failure)

@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Literal
 
 from state.lock import LedgerLock
-from sync.shared.errors import LedgerLost, LedgerMixed
+from sync.shared.errors import LedgerError, LedgerLost, LedgerMixed
 
 WAL_BYTES = 4 << 20
 """Log size from which we checkpoint; the same as SQLite's default of 1000 pages."""
@@ -137,6 +138,8 @@ def refuse_mixed(ledger: Path, told: int | None) -> int | None:
     """
     if told is None and not ledger.exists():
         return None
+    for file in (ledger, _wal_of(ledger)):
+        _refuse_unreadable(file)
     known = _number_in(ledger)
     if told is not None and (known or 0) < told and _size(_wal_of(ledger)) > 0:
         raise LedgerMixed(
@@ -145,6 +148,19 @@ def refuse_mixed(ledger: Path, told: int | None) -> int | None:
             hint=_WAY_OUT,
         )
     return known
+
+
+def _refuse_unreadable(file: Path) -> None:
+    """Raise LedgerError for a file that this user may not read: its number would seem to be gone."""
+    if not file.exists() or os.access(file, os.R_OK, effective_ids=True):
+        return
+    found = file.stat()
+    raise LedgerError(
+        f"{file} cannot be read by this user (number {os.geteuid()}): it belongs to number {found.st_uid}, mode"
+        f" {stat.S_IMODE(found.st_mode):04o}",
+        hint="give it back, nothing else is wrong with it: as root, `chown --reference` its folder and `chmod 0600`, or"
+        " run this as the user to whom it belongs",
+    )
 
 
 _WAY_OUT = (

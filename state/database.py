@@ -37,7 +37,21 @@ _NO_ROOM = {"SQLITE_IOERR_SHMSIZE", "SQLITE_FULL", "SQLITE_CANTOPEN"}
 
 def is_on_read_only_disk(path: Path) -> bool:
     """Return whether the file's own file system is mounted read-only: Linux does so by itself when a disk fails."""
-    return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+    if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+        return True
+    try:
+        return is_shut_off(os.stat(path.parent).st_dev, Path("/proc/self/mountinfo").read_text(errors="replace"))
+    except OSError:
+        return False
+
+
+def is_shut_off(device: int, mounts: str) -> bool:
+    """Return whether a device was made read-only after an error while its mount still says that it is writable, as
+    newer kernels do with ext4. `mounts` is Linux' mountinfo:
+    https://docs.kernel.org/filesystems/proc.html#proc-pid-mountinfo-information-about-mounts"""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    lines = (line.split() for line in mounts.splitlines())
+    return any(words[2] == number and "emergency_ro" in words[-1].split(",") for words in lines if len(words) > 2)
 
 
 def free_bytes(path: Path) -> int | None:
@@ -317,7 +331,8 @@ def translated(path: Path) -> Iterator[None]:
 _REBUILD = "closingdealz-sync ledger rebuild   (from its receipts; the file is kept under another name)"
 _HINTS = {
     "SQLITE_FULL": "the disk is full: free some space; nothing is sent until then",
-    "SQLITE_READONLY": "the file or its file system is read-only: check owner, mode and mount",
+    "SQLITE_READONLY": "the file or its file system is read-only: check owner, mode and mount (`dmesg` says whether the"
+    " disk failed)",
     "SQLITE_IOERR": "the disk reports errors: check the kernel's log",
     "SQLITE_CANTOPEN": "check that the folder exists and that this user may write to it",
     "SQLITE_CORRUPT": f"the file is damaged: {_REBUILD}",
@@ -331,6 +346,8 @@ def _translate(error: sqlite3.Error, path: Path) -> SyncError:
     # SQLite reports a full disk as an I/O error where shared memory cannot grow.
     if primary == "SQLITE_IOERR" and free_bytes(path) == 0:
         primary = "SQLITE_FULL"
+    elif primary == "SQLITE_IOERR" and is_on_read_only_disk(path):
+        primary = "SQLITE_READONLY"
     if primary in {"SQLITE_BUSY", "SQLITE_LOCKED"}:
         return LedgerBusy(
             f"the ledger {path} is locked by another process", hint="look for a hanging process or a backup"

@@ -19,7 +19,7 @@ from typing import Any, NoReturn, cast
 import click
 
 from sync import __version__
-from sync.commands.click_options import config_option
+from sync.commands.click_options import config_option, given_config
 from sync.foreign_files import EXIT_INSTALLATION, foreign_file
 from sync.shared.errors import ConfigError, Problem, SyncError
 
@@ -74,6 +74,15 @@ class Program(click.Group):
     A subcommand that returns a whole number ends the program with it; any other result is success.
     """
 
+    config: Path | None = None
+    """The file that -c names in the command line at work, for the commands in hints."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        finally:
+            self.config = given_config(ctx)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*super().list_commands(ctx), *COMMANDS]
 
@@ -113,12 +122,14 @@ class Program(click.Group):
         """Run the command line and exit the process with one of the program's exit codes."""
         del standalone_mode  # there is no other way to run it
         words = list(sys.argv[1:] if args is None else args)
+        self.config = None
         try:
             _refuse_clock()
             result = super().main(words, prog_name or PROGRAM, complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()
         except Exception as error:  # noqa: BLE001  # the boundary of the program: everything becomes an exit code
-            sys.exit(_report(error, debug="--debug" in words or bool(os.environ.get(DEBUG_VARIABLE))))
+            debug = "--debug" in words or bool(os.environ.get(DEBUG_VARIABLE))
+            sys.exit(_report(error, debug=debug, config=self.config))
         sys.exit(result if isinstance(result, int) else 0)
 
 
@@ -138,8 +149,8 @@ def _meant(word: str) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def _report(error: Exception, *, debug: bool) -> int:
-    """Print on stderr what went wrong, and return its exit code."""
+def _report(error: Exception, *, debug: bool, config: Path | None) -> int:
+    """Print on stderr what went wrong, and return its exit code. Its hints name the file that -c names, if any."""
     match error:
         case click.ClickException():
             error.show()
@@ -154,7 +165,9 @@ def _report(error: Exception, *, debug: bool) -> int:
         case SyncError():
             if debug:
                 traceback.print_exception(error)
-            _say(str(error))
+            from sync.views.phrases import program, typed
+
+            _say(typed(str(error), program(config)))
             return error.exit_code
     return _bug(error, debug=debug)
 

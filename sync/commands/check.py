@@ -66,7 +66,7 @@ def check(
         print_json({"exit_code": exit_code, "findings": findings})
     else:
         _pass_by(None)
-        show(lines, whole=whole)
+        show(lines, whole=whole, config=config)
     return exit_code
 
 

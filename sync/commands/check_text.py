@@ -6,6 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import click
@@ -26,8 +27,12 @@ class CheckLine(NamedTuple):
     exit_code: int = 0
 
 
-def show(lines: Sequence[CheckLine], *, whole: bool) -> None:
-    """Print all findings; of many that are well only the number, unless `whole`."""
+def show(lines: Sequence[CheckLine], *, whole: bool, config: Path | None = None) -> None:
+    """Print all findings; of many that are well only the number, unless `whole`. Commands have -c if `config` was
+    given."""
+    from sync.views.phrases import program, typed
+
+    command = program(config)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     click.echo(summary(lines))
     for level in _LEVELS:
@@ -36,7 +41,8 @@ def show(lines: Sequence[CheckLine], *, whole: bool) -> None:
             click.echo(f"{_mark('ok')} {len(found):,} more things were looked at: --all lists them")
             return
         for line in found:
-            for text in _lines(line, width):
+            told = line._replace(text=typed(line.text, command), hint=typed(line.hint, command))
+            for text in _lines(told, width):
                 click.echo(text)
 
 

@@ -68,4 +68,14 @@ def _own_or_outer(context: click.Context, parameter: click.Parameter, value: Pat
     while value is None and outer is not None:
         value = outer.params.get(str(parameter.name))
         outer = outer.parent
+    context.meta[_GIVEN] = value
     return value
+
+
+_GIVEN = "closingdealz-sync -c"
+
+
+def given_config(context: click.Context) -> Path | None:
+    """Return the file that -c names in the command line of this context, whichever command has it."""
+    found: Path | None = context.meta.get(_GIVEN)
+    return found

@@ -46,8 +46,8 @@ def paths(config: Path | None, dry_run: bool) -> int:
 
 def allow(config: Config, layout: InstallLayout, machine: Machine) -> None:
     """Make the folders and the drop-in, or remove a drop-in that is no longer needed. Raises Failed."""
-    unit = _unit_of(config, layout)
-    folders = _outside(config, layout.state / config.path.parent.relative_to(layout.config))
+    unit, state = _service_of(config, layout, machine)
+    folders = _outside(config, state)
     for folder in folders:
         _make(folder, unit, machine)
         if folder.exists() and config.ledger_path.parent.exists() and _same_disk(folder, config.ledger_path.parent):
@@ -62,19 +62,27 @@ def allow(config: Config, layout: InstallLayout, machine: Machine) -> None:
         machine.say(f"{unit} may write where it has to")
         return
     machine.systemctl("read the units anew", "daemon-reload")
+    if machine.dry_run:
+        return
     if machine.active_units(unit):
         machine.say(f"Done. Next: systemctl restart {unit}")
 
 
-def _unit_of(config: Config, layout: InstallLayout) -> str:
+def _service_of(config: Config, layout: InstallLayout, machine: Machine) -> tuple[str, Path]:
+    """Return the service's unit, and the folder where it may write. In a dry run a file that is no service's stands for
+    that of the one service. Raises Failed."""
     from sync.installation.layout import NAME
     from sync.installation.machine import Failed
 
     try:
         instance = config.path.parent.relative_to(layout.config)
     except ValueError:
-        raise Failed(f"{config.path} is not the configuration of a service: those are in {layout.config}") from None
-    return f"{NAME}@{instance}.service" if instance.parts else f"{NAME}.service"
+        what = f"{config.path} is not the configuration of a service: those are in {layout.config}"
+        if not machine.dry_run:
+            raise Failed(what) from None
+        machine.say(f"note: {what}; this is what would be done once it is there")
+        return f"{NAME}.service", config.path.parent
+    return f"{NAME}@{instance}.service" if instance.parts else f"{NAME}.service", layout.state / instance
 
 
 def _outside(config: Config, state: Path) -> Sequence[Path]:
@@ -92,9 +100,10 @@ def _make(folder: Path, unit: str, machine: Machine) -> None:
     if not folder.parent.is_dir():
         raise Failed(f"{folder.parent} is not there: mount what belongs there, or make it; then say this again")
     machine.make_folder(folder, 0o700)
+    if machine.dry_run:
+        return
     user, group = (machine.ask("systemctl", "show", "--value", f"--property={of}", unit) for of in ("User", "Group"))
-    if not machine.dry_run:
-        shutil.chown(folder, user.stdout.strip() or "root", group.stdout.strip() or None)
+    shutil.chown(folder, user.stdout.strip() or "root", group.stdout.strip() or None)
 
 
 def _same_disk(one: Path, other: Path) -> bool:

@@ -67,8 +67,7 @@ def _read_text(path: Path) -> str:
             # One byte more tells a file at the limit from one that is longer.
             content = file.read(_LARGEST + 1)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "its name holds a NUL character"
-        problem = Problem("file", f"cannot be read: {reason}", _cure_of(error))
+        problem = Problem("file", _reason_of(error), _cure_of(error))
         raise ConfigError([problem], file=str(path)) from error
     if len(content) > _LARGEST:
         raise ConfigError([Problem("file", f"is larger than {_LARGEST // 2**20} MiB")], file=str(path))
@@ -76,10 +75,20 @@ def _read_text(path: Path) -> str:
     return content.decode("utf-8-sig")
 
 
+def _reason_of(error: Exception) -> str:
+    match error:
+        case FileNotFoundError():
+            return "is not there"
+        case OSError():
+            return f"cannot be read: {error.strerror}"
+        case _:
+            return "cannot be read: its name holds a NUL character"
+
+
 def _cure_of(error: Exception) -> str:
     match error:
         case FileNotFoundError():
-            return "write one with: closingdealz-sync init"
+            return "name another one with -c, or write it with: closingdealz-sync init"
         case PermissionError():
             return "run this as the user that owns the file, or as root"
         case _:

@@ -1,8 +1,8 @@
 """Streams whose query was edited: decide by samples if they still are the records that the ledger knows.
 
 The text of a query cannot tell, so some records are read by id and compared. Equal ids prove nothing, since small
-numbers are in every table: what counts is that the records look the same. At a reload each source is compared in a
-thread of its own, so that one that hangs delays no other.
+numbers are in every table: what counts is that the records look the same. Each source is compared in a thread of its
+own, so that one that hangs delays no other.
 """
 
 from __future__ import annotations
@@ -164,11 +164,11 @@ def refuse(evidence: Evidence) -> None:
         )
 
 
-# ---- at a reload: source beside source
+# ---- at a start and a reload: source beside source
 
 
 AT_ONCE = 2.0
-"""Seconds that a reload waits for all comparisons together, before it puts the rest in force."""
+"""Seconds that a start or a reload waits for all comparisons together, before it goes on with the rest."""
 
 Answer = tuple[Evidence | None, SyncError | None]
 
@@ -235,6 +235,18 @@ class Comparisons:
                 answer.set_result(_compared(plan, declared, ledger))
             except BaseException as error:  # noqa: BLE001 - a thread's boundary: whoever asked raises it
                 answer.set_exception(error)
+
+
+def unanswered(plan: CompiledConfig, ledger: Ledger) -> dict[str, Unanswered]:
+    """Return the sources of edited queries that do not answer at once, beside each other, with the error to tell.
+
+    A start goes on without them. Raises LedgerBusy, LedgerError.
+    """
+    edited = [declared.name for declared in plan.declared if is_edited(declared, ledger)]
+    comparisons, until = Comparisons(), monotonic() + AT_ONCE
+    comparisons.begin(plan, edited, ledger)
+    answers = {name: comparisons.answer(name, until)[1] for name in edited}
+    return {name.split(".", 1)[0]: error for name, error in answers.items() if isinstance(error, Unanswered)}
 
 
 def _compared(plan: CompiledConfig, declared: DeclaredStream, ledger: Ledger) -> Answer:

@@ -17,9 +17,10 @@ from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config
 from sync.delivery.sender import ClientFactory, open_client
 from sync.engine.compiled_config import CompiledConfig
+from sync.engine.edited_queries import unanswered
 from sync.engine.engine import Engine, PreparedPlan
 from sync.engine.ledger_opening import own_ledger
-from sync.engine.missing_secrets import missing_secrets, without
+from sync.engine.missing_secrets import missing_secrets, pinned, without
 from sync.engine.reload import Accepted, RefusedPart, Reload
 from sync.log import emit, few
 from sync.service import notices
@@ -85,6 +86,7 @@ class Daemon:
         ):
             # before READY: a disk that cannot be written would only show at the first batch
             prove_writable(self._config, ledger)
+            plan = self._without_unanswered(plan, ledger)
             engine = Engine(plan, ledger, client=self._client, failed=self._fail)
             # before the schedule: no batch is claimed while the last process's are open
             recover(engine)
@@ -106,6 +108,17 @@ class Daemon:
             if isinstance(self._fatal, LedgerError):
                 emit("ledger_failed", error=self._fatal.message, hint=self._fatal.hint or None)
             raise self._fatal
+
+    def _without_unanswered(self, plan: CompiledConfig, ledger: Ledger) -> CompiledConfig:
+        """Return the plan without sources whose edited query cannot be compared at once: a reload that waits for them
+        follows. Where that would leave none, the start itself waits."""
+        late = unanswered(plan, ledger)
+        if not late or not self._config.sources.keys() - late.keys():
+            return plan
+        sources = {name: pinned(self._config, name) for name in self._config.sources if name not in late}
+        self._config = self._config.model_copy(update={"sources": sources})
+        self._reload_wanted = True
+        return CompiledConfig.of(self._config)
 
     def _fail(self, error: BaseException) -> None:
         self._fatal = self._fatal or error

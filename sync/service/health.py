@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from sync.config.intervals import allowance
+from sync.config.load import digest_now
 from sync.delivery.sender import BUSY_RETRIES
 from sync.engine.engine import Engine
 from sync.events import Level
@@ -254,6 +255,13 @@ def _last_moved(stream: StreamWorker, read_at: float | None, started_at: float) 
     return max([*moments, stream.progressed_at] if stream.is_busy else moments)
 
 
+def is_refused(engine: Engine, witness: Witness) -> bool:
+    """Return True while a configuration that was refused, or a part of it, still lies there: not once the file was put
+    back as it is in force."""
+    config = engine.plan.config
+    return witness.config_refused and (bool(witness.parts_refused) or digest_now(config.path) != config.digest)
+
+
 # ---- in one line
 
 
@@ -267,7 +275,7 @@ def _wrong(engine: Engine, witness: Witness, stalls: Sequence[Stall], in_doubt: 
     yield from map(str, stalls)
     if witness.parts_refused:
         yield f"the new configuration of {_named(witness.parts_refused)} is refused, its old one in force"
-    elif witness.config_refused:
+    elif is_refused(engine, witness):
         yield "the new configuration is refused, the old one in force"
     if in_doubt:
         yield f"{in_doubt:,} {'batch' if in_doubt == 1 else 'batches'} in doubt"

@@ -29,7 +29,7 @@ from sync import __version__
 from sync.config.ages import ages_of
 from sync.engine.engine import Engine
 from sync.events import PARTS, Level
-from sync.service.health import Health, Witness
+from sync.service.health import Health, Witness, is_refused
 from sync.service.ledger_monitor import LedgerSnapshot
 from sync.views.needs import NeedKind
 
@@ -143,7 +143,8 @@ class GaugeReadings(Collector):
         health = self._service.health()
         for name, value in (("live", health.live), ("ready", health.ready), ("flowing", health.flowing)):
             yield GaugeMetricFamily(f"{PREFIX}_{name}", f"Whether /healthz says {name}.", float(value))
-        refused = self._service.witness.config_refused
+        engine = self._service.engine
+        refused = engine is not None and is_refused(engine, self._service.witness)
         text = "Whether the configuration that lies there is in force."
         yield GaugeMetricFamily(f"{PREFIX}_config_last_reload_successful", text, float(not refused))
         yield from self._workers()

@@ -12,6 +12,9 @@ from sync.shared.errors import ConfigError
 from sync.shared.words import Json
 from sync.views.phrases import moment, printable
 
+LANES_AT_REST = frozenset({"complete", "begun"})
+"""The words for lanes in which nothing is under way."""
+
 
 def lanes_of(connector: str, lanes: Mapping[str, Json]) -> dict[str, LaneProgress]:
     """Return how far the lanes of a stream are read that belong to its connector; never a record's id.

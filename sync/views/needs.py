@@ -14,7 +14,7 @@ from state.diagram import State
 from state.ledger import Ledger
 from sync.config.ages import Age, age_as_json
 from sync.polling.progress import left_out_entirely
-from sync.views.phrases import ago, count, iso, number, printable
+from sync.views.phrases import ago, count, iso, number, printable, typed
 from sync.views.reasons import reasons_of
 from sync.views.scope import Scope
 
@@ -258,15 +258,16 @@ def _lines_of(need: Need, program: str, *, several: bool, reasons: bool, now: in
     whose = f"{_SUBJECTS.get(need.kind, '')}{need.subject}: "
     if need.kind in _SILENT or (need.kind in _OF_WORKSPACES and not several):
         whose = ""
-    line = f"{whose}{printable(need.cause, 1000)}"
+    line = f"{whose}{printable(typed(need.cause, program), 1000)}"
     commands = [f"  {program} {command}" for command in need.commands]
     deeper = [f"  {reason}" for reason in need.reasons] if reasons else []
     if now is not None and need.since is not None and now - need.since >= YOUNG_MILLISECONDS:
-        line += f" (since {ago(need.since, now).removesuffix(' ago')})"
+        since = f"since {ago(need.since, now).removesuffix(' ago')}"
+        line = f"{line}, {since}" if line.endswith(")") else f"{line} ({since})"
     if need.kind in _OF_WORKSPACES or need.kind == "first_scan":
         line += f": {need.cure}" if need.commands else ""
     elif need.cure:
-        deeper.append(f"  {printable(need.cure, 1000)}")
+        deeper.append(f"  {printable(typed(need.cure, program), 1000)}")
     yield from (line, *deeper, *commands)
 
 

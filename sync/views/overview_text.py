@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sync.shared.durations import format_duration
+from sync.views.lane_progress import LANES_AT_REST
 from sync.views.needs import needs_as_lines
 from sync.views.overview import RATE_MINUTES, LastPoll, Overview, StreamView, WorkspaceView
-from sync.views.phrases import ago, count, moment, number, printable, wrapped
+from sync.views.phrases import FUTURE, ago, count, moment, number, printable, wrapped
 from sync.views.rich_tables import table
 from sync.views.troubles import polls
 
@@ -25,7 +26,18 @@ def head_lines(overview: Overview) -> Iterator[tuple[str, str]]:
     yield "daemon", _process(overview)
     if overview.config.in_force is not None:
         yield "config", _configuration(overview)
+    if clock := _clock(overview):
+        yield "clock", clock
     yield "records", _sum(overview)
+
+
+def _clock(overview: Overview) -> str:
+    """Return what is strange about the clock: times of the ledger that are still to come; empty without any."""
+    polls = (stream.last_poll.ended_at for stream in overview.streams.values() if stream.last_poll is not None)
+    newest = max(filter(None, (overview.config.in_force_since, *polls)), default=0)
+    if (when := ago(newest, overview.at)).endswith(FUTURE):
+        return f"the ledger has times {when}: the clock was set back since, or is wrong now (`timedatectl` shows it)"
+    return ""
 
 
 def _process(overview: Overview) -> str:
@@ -86,13 +98,13 @@ def _error(poll: LastPoll) -> str:
     return f": {printable(poll.error)}" if poll.error else ""
 
 
-def _lanes(stream: StreamView) -> Iterator[tuple[str, str]]:
-    """Yield each lane and how far it is read. A stream that was read to its end counts as up to date, however old its
-    newest change is."""
+def _lanes(stream: StreamView, *, whole: bool) -> Iterator[tuple[str, str]]:
+    """Yield each lane and how far it is read; without `whole` only those that tell an operator something. A stream that
+    was read to its end counts as up to date, however old its newest change is."""
     for lane, text in stream.lanes.items():
-        if lane == "live" and stream.is_up_to_date and stream.seen:
-            yield lane, f"up to date; newest change seen {stream.seen}"
-        else:
+        if lane == "live" and stream.is_up_to_date:
+            yield lane, f"up to date; newest change seen {stream.seen}" if stream.seen else "up to date"
+        elif whole or text not in LANES_AT_REST:
             yield lane.lstrip("@"), text
 
 
@@ -192,7 +204,7 @@ def plain_lines(overview: Overview, program: str, *, whole: bool = False) -> lis
     for stream in streams:
         lines.append(f"stream {stream.name} -> {stream.workspace}: {_poll(stream, overview.at)}")
         lines.append(f"  records: {_records(stream)}")
-        lines += [f"  {lane}: {text}" for lane, text in _lanes(stream)]
+        lines += [f"  {lane}: {text}" for lane, text in _lanes(stream, whole=whole)]
         lines += [] if stream.configured else ["  no longer in the configuration"]
     for workspace in workspaces:
         said = f"{_waiting(workspace, overview.at)}, {_sent(workspace)}, {_room(workspace)}"
@@ -216,7 +228,7 @@ def print_tables(overview: Overview, program: str, console: Console, *, whole: b
     _print_needs(overview, program, console, most=None if whole else MANY)
     streams, workspaces = _worth_a_line(overview, whole=whole)
     if streams:
-        console.print(_streams_table(overview, streams))
+        console.print(_streams_table(overview, streams, whole=whole))
     if workspaces:
         console.print(_workspaces_table(overview, workspaces))
     for workspace in workspaces:
@@ -241,7 +253,7 @@ def _print_remarks(head: str, lines: list[str], console: Console) -> None:
         console.print(Text(line), soft_wrap=True)
 
 
-def _streams_table(overview: Overview, shown: Sequence[StreamView]) -> Table:
+def _streams_table(overview: Overview, shown: Sequence[StreamView], *, whole: bool) -> Table:
     streams = table("stream", "last poll", "records", "read how far")
     in_needs = {need.subject for need in overview.needs.of("stream")}
     for stream in shown:
@@ -253,7 +265,7 @@ def _streams_table(overview: Overview, shown: Sequence[StreamView]) -> Table:
         polled = Text(
             _poll(stream, overview.at, brief=stream.name in in_needs).replace(", ", "\n", 1), "red" if failed else ""
         )
-        streams.add_row(name, polled, _records_cell(stream), _lanes_cell(stream))
+        streams.add_row(name, polled, _records_cell(stream), _lanes_cell(stream, whole=whole))
     return streams
 
 
@@ -262,8 +274,8 @@ def _records_cell(stream: StreamView) -> RenderableType:
     return Group(*lines) if lines else Text("none", "dim")
 
 
-def _lanes_cell(stream: StreamView) -> RenderableType:
-    return Group(*(Text.assemble((f"{lane} ", "dim"), text) for lane, text in _lanes(stream)))
+def _lanes_cell(stream: StreamView, *, whole: bool) -> RenderableType:
+    return Group(*(Text.assemble((f"{lane} ", "dim"), text) for lane, text in _lanes(stream, whole=whole)))
 
 
 _STYLES = {

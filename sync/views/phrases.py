@@ -22,6 +22,14 @@ def program(config: Path | None) -> str:
     return PROGRAM if config is None else f"{PROGRAM} -c {shlex.quote(str(config))}"
 
 
+def typed(text: str, command: str) -> str:
+    """Return the text with its commands as they have to be typed; `command` as `program` returns it."""
+    return _COMMAND.sub(lambda _: command, text)
+
+
+_COMMAND = re.compile(rf"(?<!sudo )\b{PROGRAM}(?= [a-z])")
+
+
 def number(n: int) -> str:
     """Return such as `1,240`."""
     return f"{n:,}"
@@ -50,9 +58,14 @@ def iso(milliseconds: int | None) -> str | None:
     return _utc(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+FUTURE = "in the future"
+
+
 def ago(milliseconds: int, now: int) -> str:
-    """Return such as `2m5s ago`, both times in ms. After the clock was set back it is `just now`."""
+    """Return such as `2m5s ago`, both times in ms; after the clock was set back `2m5s in the future`."""
     seconds = (now - milliseconds) / 1000
+    if seconds <= -60:
+        return f"{format_duration(float(int(-seconds)))} {FUTURE}"
     return "just now" if seconds < 1 else f"{format_duration(float(int(seconds)))} ago"
 
 

@@ -15,7 +15,7 @@ from sync.events import PARTS
 from sync.polling.turns import Failure
 from sync.shared.durations import format_duration
 from sync.views.needs import Needs, needs_as_json, needs_as_lines
-from sync.views.phrases import count, joined, number, printable
+from sync.views.phrases import count, joined, number, printable, typed
 from sync.views.scope import scope_of
 from sync.views.troubles import needs_of
 
@@ -140,7 +140,9 @@ def troubles(report: RoundReport, program: str) -> list[str]:
     """Return what went wrong, each with its cure; empty where all went well."""
     lines: list[str] = []
     for failure in report.failures:
-        lines += _trouble(f"{failure.stream} could not be read: {failure.error.message}", failure.error.hint)
+        lines += _trouble(
+            f"{failure.stream} could not be read: {failure.error.message}", typed(failure.error.hint, program)
+        )
     for name, pace in report.rests.items():
         when = f"it may be tried again in {format_duration(max(pace.wait, 1.0))}"
         lines += _trouble(f"workspace {name} rests: {printable(pace.cause)}; {when}", REST_HINTS.get(pace.rest, ""))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from state.database import free_bytes, is_on_read_only_disk
-from state.incidents import COUNTED, Incident
+from state.incidents import COUNTED, Incident, InForce
 from state.ledger import Ledger
 from state.lock import holder
 from sync.config.ages import Age
@@ -147,10 +147,15 @@ def _process(ledger: Ledger) -> Iterator[Need]:
         yield Need(
             "daemon", in_force.config, cause, in_force.hint or "fix that, then start it again", (), in_force.stopped
         )
-    # an orderly end would have written when
-    elif in_force.stopped is None:
+    # an orderly end would have written when; if only the ledger could not be told, `start_needs` says why it ended
+    elif in_force.stopped is None and not _says_why(in_force):
         cause = "the daemon is gone without having been stopped (killed, its disk full, or the machine went down)"
         yield Need("daemon", in_force.config, cause, "look into its log, then start it again", (), None)
+
+
+def _says_why(in_force: InForce) -> bool:
+    found = failed_start(Path(in_force.config))
+    return found is not None and not found.is_busy and found.at > in_force.since
 
 
 def _is_halted(process: int) -> bool:

@@ -20,7 +20,7 @@ def test_a_renamed_stream_is_refused_until_the_ledger_knows_and_sends_nothing_ag
 
     refused = world.run("once")
     assert refused.exit_code == 78
-    assert "closingdealz-sync ledger rename-stream erp.companies erp.firms" in refused.stderr
+    assert f"closingdealz-sync -c {world.config} ledger rename-stream erp.companies erp.firms" in refused.stderr
 
     result = world.run("ledger", "rename-stream", "--yes", "erp.companies", "erp.firms")
     assert result.exit_code == 0
@@ -59,7 +59,7 @@ def test_another_path_makes_no_new_ledger_unless_that_is_said(world: World) -> N
         refused = world.run(*words)
         assert refused.exit_code == 78
         assert f"until now this configuration had {world.ledger}" in refused.stderr
-        assert "closingdealz-sync ledger create" in refused.stderr
+        assert f"closingdealz-sync -c {world.config} ledger create" in refused.stderr
     assert not (world.folder / "moved").exists()
 
     world.write_config()
@@ -254,7 +254,7 @@ def test_without_its_ledger_every_command_names_the_one_that_helps(world: World,
         result = world.run(*arguments)
         assert result.exit_code == 78, (arguments, result.output)
         assert "tell of 3 leads that were created or may have been" in result.stderr
-        assert "closingdealz-sync ledger rebuild" in result.stderr
+        assert f"closingdealz-sync -c {world.config} ledger rebuild" in result.stderr
     assert not world.ledger.exists()
     shown = world.run("preview", "erp.companies")
     assert shown.exit_code == 0

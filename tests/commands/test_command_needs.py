@@ -25,6 +25,8 @@ from sync.service.maintenance import _back_up, prove_writable
 from sync.service.notices import digest_of
 from sync.service.writable import WritablePlace
 from sync.shared.errors import ConfigError, LedgerLost, Problem, SourceRefused
+from sync.views.needs import Need, Needs, needs_as_lines
+from sync.views.phrases import typed
 from tests.commands.command_world import KEY, ROOT, World
 
 
@@ -456,8 +458,37 @@ def test_how_far_behind_and_how_long_it_takes(world: World) -> None:
     assert world.json("status")["workspaces"]["main"]["seconds_left"] == pytest.approx(0.03, abs=0.1)
 
 
+def test_commands_in_hints_find_the_file_that_was_given(world: World) -> None:
+    """Whoever copies one must not act on another configuration."""
+    named = f"closingdealz-sync -c {world.config} "
+    world.config.write_text("")
+    absent = world.folder / "absent.toml"
+    for words in (["-c", str(absent), "status"], ["status", "-c", str(absent)]):
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 78
+        assert f"{absent}: 1 problem in the configuration\n  file: is not there" in result.stderr
+        assert f"write it with: closingdealz-sync -c {absent} init" in result.stderr
+    world.write_config()
+    once(world)
+    world.write_config(replace={'key = "id"\nmodified = "updated_at"': 'key = "name"\nmodified = "updated_at"'})
+    for words in (["once"], ["status"], ["check"]):
+        said = world.run(*words).output
+        assert f"{named}ledger rename-stream" in said, words
+        assert "closingdealz-sync ledger" not in said
+    assert "sudo closingdealz-sync @a paths" in typed("`sudo closingdealz-sync @a paths`", named)
+
+
+def test_a_need_has_one_pair_of_parentheses() -> None:
+    need = Need("drift", "main", "1 record changed after the lead was created (drift)", since=0)
+    (line,) = needs_as_lines(Needs((need,)), "x", reasons=False, now=4 * 3_600_000)
+    assert line == "1 record changed after the lead was created (drift), since 4h"
+    need = Need("daemon", "main", "it was killed", since=0)
+    (line,) = needs_as_lines(Needs((need,)), "x", reasons=False, now=4 * 3_600_000)
+    assert line == "it was killed (since 4h)"
+
+
 def test_help_is_a_command_too_and_a_missing_file_names_init() -> None:
     run = CliRunner().invoke
     assert run(main, ["help"]).output == run(main, ["--help"]).output
     assert run(main, ["help", "status"]).output == run(main, ["status", "--help"]).output
-    assert "closingdealz-sync init" in run(main, ["status", "-c", "no-such.toml"]).output
+    assert "closingdealz-sync -c no-such.toml init" in run(main, ["status", "-c", "no-such.toml"]).output

@@ -38,11 +38,27 @@ def config(layout: InstallLayout, instance: str = "", **places: Any) -> Config:
     state = layout.state / instance
     given = {"receipts_copy_path": None, "backups_path": state / "backups", "ledger": SimpleNamespace(backups=3)}
     path = layout.config / instance / "config.toml"
-    return cast(Config, SimpleNamespace(path=path, ledger_path=state / "ledger.db", **{**given, **places}))
+    return cast(Config, SimpleNamespace(**{"path": path, "ledger_path": state / "ledger.db", **given, **places}))
 
 
 def drop_in(layout: InstallLayout, unit: str) -> Path:
     return layout.root / "etc/systemd/system" / f"{unit}.d/paths.conf"
+
+
+def test_a_dry_run_outside_etc_shows_what_would_be_done(
+    layout: InstallLayout, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine"
+    places = {"path": mine / "config.toml", "ledger_path": mine / "ledger.db", "backups_path": mine / "backups"}
+    there = config(layout, receipts_copy_path=other / "receipts", **places)
+    allow(there, layout, Machine(dry_run=True))
+    said = capsys.readouterr().out
+    assert "is not the configuration of a service" in said
+    assert f"would make {other}/receipts" in said
+    assert f"would write {drop_in(layout, f'{NAME}.service')}" in said
+    assert "mine/" not in said.partition("\n")[2]
+    with pytest.raises(Failed, match="is not the configuration of a service"):
+        allow(there, layout, Machine())
 
 
 @pytest.mark.parametrize(("instance", "unit"), [("", f"{NAME}.service"), ("acme", f"{NAME}@acme.service")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -11,7 +12,8 @@ from state.diagram import STATES
 from sync.commands.status import gather, show
 from sync.config.load import load_config
 from sync.delivery.pace import Pace
-from sync.views.overview_text import print_tables
+from sync.views.overview_text import head_lines, print_tables
+from sync.views.phrases import ago
 from tests.commands.command_world import World, doubtful, rule_of
 
 
@@ -127,6 +129,38 @@ def test_what_needs_a_person_comes_with_commands_and_the_servers_words(world: Wo
     assert lines[at + 2] == f"    closingdealz-sync -c {world.config} doubt list"
 
 
+def test_a_time_in_the_future_is_called_that() -> None:
+    """After the machine's clock was set back."""
+    hour = 3_600_000
+    assert [ago(now, hour) for now in (0, hour, hour + 59_000, 3 * hour)] == [
+        "1h ago",
+        "just now",
+        "just now",
+        "2h in the future",
+    ]
+
+
+def test_a_clock_that_was_set_back_is_named_with_where_to_look(world: World) -> None:
+    world.companies([1])
+    world.run("once")
+    overview = gather(load_config(world.config))
+    assert "clock" not in dict(head_lines(overview))
+    said = dict(head_lines(replace(overview, at=overview.at - 2 * 3_600_000)))["clock"]
+    assert "in the future: the clock was set back since, or is wrong now" in said
+    assert "timedatectl" in said
+
+
+def test_lanes_in_which_nothing_is_under_way_are_left_out_of_the_text(world: World) -> None:
+    world.companies([1])
+    world.run("once")
+    said, whole = world.run("status").stdout, world.run("status", "--all").stdout
+    assert "live: up to date; newest change seen" in said
+    assert "sweep: ended" in said
+    assert {"first: complete", "backfill: complete"} & {line.strip() for line in said.splitlines()} == set()
+    assert {"first: complete", "backfill: complete"} <= {line.strip() for line in whole.splitlines()}
+    assert "live: up to date\n" in said, "people are none yet"
+
+
 def test_drift_is_listed(world: World) -> None:
     world.companies([1])
     world.run("once")
@@ -178,7 +212,7 @@ def test_the_tables_fit_the_terminal_and_show_every_figure(world: World, width: 
     path = next(line for line in lines if str(world.ledger) in line)
     assert max(len(line) for line in lines if line != path) <= width
     flat = " ".join(" ".join(lines).split())
-    for said in ("4 delivered", "1 quarantined", "backfill complete", "4 leads sent", "1 of 100", "needs a person"):
+    for said in ("4 delivered", "1 quarantined", "sweep ended", "4 leads sent", "1 of 100", "needs a person"):
         assert said in flat
 
 

@@ -36,7 +36,7 @@ def test_a_deleted_ledger_is_refused_and_after_a_rebuild_a_full_poll_sends_nothi
     lose(world)
     refused = world.once()
     assert refused.code == 78
-    assert "closingdealz-sync ledger rebuild" in refused.stderr
+    assert "ledger rebuild" in refused.stderr
     assert not world.ledger.exists()
     with world.daemon() as daemon:
         assert daemon.wait() == 78

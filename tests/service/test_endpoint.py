@@ -93,6 +93,27 @@ def test_health_from_the_start_to_the_end(served: tuple[Service, Engine, Source,
     assert ask(port, "/healthz/ready")[0] == 503
 
 
+def test_a_refused_file_that_was_put_back_is_refused_no_more(
+    served: tuple[Service, Engine, Source, Way], port: int
+) -> None:
+    service, engine, _, _ = served
+    service.ready(engine)
+    path, key = engine.plan.config.path, of("config_last_reload_successful")
+    sound = path.read_text()
+
+    def told() -> float:
+        return samples(ask(port, "/metrics")[1])[key]
+
+    path.write_text("nonsense")
+    assert told() == 1, "nobody asked to reload it"
+    emit("config_refused", config=str(path), problems=[])
+    assert told() == 0
+    path.write_text(f"# as it was\n{sound}")
+    assert told() == 1
+    emit("config_reloaded", config=str(path), streams=[], workspaces=[], changed=[], refused=["erp"])
+    assert told() == 0, "its part is refused still"
+
+
 def test_the_figures_are_those_of_log_and_ledger(
     served: tuple[Service, Engine, Source, Way], port: int, clock: StoppedClock
 ) -> None:
@@ -129,7 +150,7 @@ def test_the_figures_are_those_of_log_and_ledger(
         of("poll_failures", stream="erp.companies"): 1,
         of("batches_in_doubt"): 0,
         of("rate_limit_requests", workspace="main"): 10_000,
-        of("config_last_reload_successful"): 0,
+        of("config_last_reload_successful"): 1,  # the file is as it was
         of("last_success_timestamp_seconds", stream="erp.companies"): 1_767_225_600,
         of("log_events_total", event="batch", level="info"): 1,
     }

@@ -195,6 +195,42 @@ def test_a_part_that_is_refused_holds_up_no_other(scene: Scene) -> None:
     scene.stop()
 
 
+def test_an_edited_query_that_hangs_holds_up_no_other_at_a_start(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes into force by itself once its source answers."""
+    monkeypatch.setattr("sync.engine.edited_queries.AT_ONCE", 0.0)
+    for name in ("a", "b"):
+        scene.add(name, "1")
+    scene.write({"a": Tenant(), "b": Tenant()})
+    scene.start()
+    scene.wait_created("a", "1")
+    scene.wait_created("b", "1")
+    scene.stop()
+
+    again = Scene(tmp_path, monkeypatch)
+    try:
+        again.add("a", "1")
+        again.add("b", "1")
+        again.gate("a").let_go.clear()
+        again.write({"a": Tenant(of_stream='object = "others"'), "b": Tenant()})
+        again.start()
+        assert again.gate("a").fetching.wait(PATIENCE)
+        again.add("b", "2")
+        again.wait_created("b", "2")
+        assert sorted(again.engine.streams) == ["b.things"]
+        again.wait_for("part_refused")
+        assert "has not answered yet" in told(again)["sources.a"]
+        again.gate("a").let_go.set()
+        again.add("a", "2")
+        again.wait_created("a", "2")
+        until(lambda: told(again) == {}, "the end of what was told")
+        assert again.way("a").created == ["Firm 2"], "what is known is not sent again"
+        again.stop()
+    finally:
+        again.close()
+
+
 def told(scene: Scene) -> dict[str, str]:
     """What `status` says of reloads that were refused."""
     return {each.subject: each.cause for each in scene.engine.ledger.incidents.all() if each.kind == "config"}

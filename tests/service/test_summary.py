@@ -21,6 +21,9 @@ def test_what_is_wrong_comes_first(tmp_path: Path, clock: StoppedClock, monkeypa
         assert summary_of(engine, witness, (), 0) == well.replace("0 pending", "1 pending")
         error = {"error": "host db.example.com", "failures": 1, "retry_in": 1}
         emit("poll_failed", stream="erp.companies", kind="SourceUnavailable", **error)
+        config = engine.plan.config.path
+        sound = config.read_text()
+        config.write_text("nonsense")
         emit("config_refused", config="c", problems=["p"])
         found = summary_of(engine, witness, [Stall("the scheduler", 0.0, 0.0)], 2)
         assert found.startswith(
@@ -28,6 +31,8 @@ def test_what_is_wrong_comes_first(tmp_path: Path, clock: StoppedClock, monkeypa
             " cannot read erp.companies; waiting; 1 pending"
         )
         assert "db.example.com" not in found
+        config.write_text(sound)
+        assert "is refused" not in summary_of(engine, witness, (), 0)
         emit("config_reloaded", config="c", streams=[], workspaces=[])
         engine.streams["erp.companies"].turn()
         assert summary_of(engine, witness, (), 1).startswith("1 batch in doubt; waiting")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from state.database import is_shut_off
 from state.ledger import Ledger
 from state.lock import LedgerLock
 from sync.shared.errors import LedgerError
@@ -128,3 +129,16 @@ def test_an_incident_is_written_only_when_it_changes(tmp_path: Path) -> None:
         assert writes() == before
         (incident,) = ledger.incidents.all()
         assert (incident.times, incident.cause) == (3, "the table is gone")
+
+
+MOUNTS = """\
+25 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,errors=remount-ro
+42 27 7:0 / /srv/erp rw,relatime - ext4 /dev/loop0 rw,errors=remount-ro,emergency_ro
+"""
+
+
+def test_a_disk_that_the_kernel_shut_off_counts_as_read_only() -> None:
+    """Its mount says that it is writable."""
+    assert is_shut_off(os.makedev(7, 0), MOUNTS)
+    assert not is_shut_off(os.makedev(254, 0), MOUNTS)
+    assert not is_shut_off(os.makedev(7, 1), MOUNTS)
