@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
@@ -165,6 +166,7 @@ class HubspotConnectorType:
     stream_options: type[BaseModel] = HubspotStream
     child_options: type[BaseModel] = HubspotChild
     vendor_ids: Literal[True] = True
+    packages = ("hubspot",)
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -174,6 +176,10 @@ class HubspotConnectorType:
     def progress(self, cursor: Json) -> LaneProgress:
         """Return how far a lane is read, from its cursor as the ledger holds it."""
         return lane_progress(cursor)
+
+    def starters(self) -> Mapping[str, str]:
+        """Return the file to start from."""
+        return {"": files(__package__).joinpath("starter.toml").read_text(encoding="utf-8")}
 
     def open(self, source: str, options: BaseModel) -> Connector:
         """Open the source. Raises ConfigError if `token` or `proxy` cannot be read, or `ca_file` holds no

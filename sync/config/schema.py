@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from connectors.registry import CONNECTORS
 from sync.config.value_types import (
     check_base_url,
     check_constant,
@@ -313,7 +314,7 @@ class Stream(Extended):
 class Source(Extended):
     """One system that records come from."""
 
-    connector: str = Field(description='"sql", "salesforce" or "hubspot".')
+    connector: str = Field(description=f"The kind of source: {', '.join(CONNECTORS)}.")
     every: Duration = Field(timedelta(minutes=5), ge=_SECOND, le=_YEAR, description="How often its streams are read.")
     cron: Annotated[str, AfterValidator(check_cron)] | None = Field(
         None, description="Instead of every: minute, hour, day, month and weekday (mon, tue …)."

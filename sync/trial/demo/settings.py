@@ -7,8 +7,7 @@ from pathlib import Path
 from sync.commands.init import write_new
 from sync.trial.configuration import (
     BY_ID_AND_TIME,
-    source_table,
-    sqlite_url,
+    database_table,
     stream_tables,
     toml_table,
     workspace_tables,
@@ -55,7 +54,7 @@ def write_settings(folder: Path, *, database: Path, base_url: str) -> Path:
         _HEAD
         + workspace_tables(base_url, {"api_key": {"file": "api-key.txt"}})
         + toml_table("lookups.segments", _SEGMENTS)
-        + source_table("erp", "sql", {"url": sqlite_url(database), "every": "5m"})
+        + database_table("erp", database, {"every": "5m"})
         + stream_tables(
             "erp.companies",
             {"table": "companies", **BY_ID_AND_TIME},
