@@ -13,9 +13,8 @@ from pydantic import BaseModel
 
 from connectors.hubspot.api_paths import standard_name
 from connectors.hubspot.calls import HubSpotCalls, read_token
-from connectors.hubspot.checking import look_at
+from connectors.hubspot.checking import fields_of, kinds_of, look_at, objects_of
 from connectors.hubspot.crm import Crm
-from connectors.hubspot.discovery import fields_of, kinds_of, objects_of
 from connectors.hubspot.labels import HubSpotLabels
 from connectors.hubspot.lanes import lane_progress
 from connectors.hubspot.lists import LANE, Memberships, moves, without_list

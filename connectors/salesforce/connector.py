@@ -77,12 +77,12 @@ class SalesforceConnector:
             yield from listings(self._client, plan, cursor)
 
     def describe(self, stream: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
-        from connectors.salesforce.discovery import kinds_of
+        from connectors.salesforce.checking import kinds_of
 
         return kinds_of(self._plan(stream))
 
     def discover(self, name: str | None) -> Sequence[Discovered]:
-        from connectors.salesforce.discovery import fields_of, objects
+        from connectors.salesforce.checking import fields_of, objects
 
         return objects(self._client) if name is None else fields_of(self._client, name)
 

@@ -48,7 +48,7 @@ def list_(limit: int | None, as_json: bool, config: Path | None) -> None:
     if as_json:
         print_json({"batches": [doubt_as_json(each) for each in shown]})
         return
-    from sync.views.doubts_text import plain_list, print_list
+    from sync.views.doubts import plain_list, print_list
 
     if sys.stdout.isatty() and found:
         from rich.console import Console
@@ -83,8 +83,7 @@ def show(batch: str, as_json: bool, config: Path | None) -> None:
 
     The names and addresses that it prints are personal data, for your own eyes.
     """
-    from sync.views.doubts import doubt_as_json, leads_of
-    from sync.views.doubts_text import facts, how_to_settle, record_lines
+    from sync.views.doubts import doubt_as_json, facts, how_to_settle, leads_of, record_lines
     from sync.views.phrases import program
 
     with opened(config) as (loaded, ledger):

@@ -143,7 +143,7 @@ def rebuild(*, accept_loss: bool, yes: bool, as_json: bool, config: Path | None)
     from state.rebuilding.rebuild import rebuild as rebuild_ledger
     from sync.shared.clock import SystemClock
     from sync.views.phrases import program
-    from sync.views.rebuilding import rebuilt_as_json, rebuilt_as_lines
+    from sync.views.soundness import rebuilt_as_json, rebuilt_as_lines
 
     loaded = load(config)
     if not yes and accept_loss:

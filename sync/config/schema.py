@@ -20,6 +20,7 @@ from pydantic import (
 
 from connectors.registry import CONNECTORS
 from sync.config.value_types import (
+    Memo,
     check_base_url,
     check_constant,
     check_cron,
@@ -31,7 +32,6 @@ from sync.config.value_types import (
     parse_start,
 )
 from sync.shared.durations import Duration
-from sync.shared.memo import Memo
 from sync.shared.secrets import SecretRef
 
 Expression = Annotated[str | bool | int | float, BeforeValidator(check_expression)]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sync.installation.layout import NAME, InstallLayout
 from sync.installation.machine import Failed, Machine
-from sync.installation.requirements import NAME_IN_WHEEL, chosen
 
 KEPT = 2
 """The number of releases that stay: the one in use, and the one to go back to."""
@@ -193,3 +193,38 @@ def _from(wheels: Path | None) -> Sequence[str]:
     """Return pip's options for where to look: the index it is configured for, or only a folder of wheels."""
     quiet = ("--quiet", "--disable-pip-version-check")
     return quiet if wheels is None else (*quiet, "--no-index", "--find-links", str(wheels.resolve()))
+
+
+# ---- the pinned versions
+
+
+PATH = Path(__file__).with_name("requirements.txt")
+NAME_IN_WHEEL = "sync/installation/requirements.txt"
+_EXTRAS = "# for "
+
+
+def pins_of(text: str, extras: Collection[str] | None = None) -> Mapping[str, str]:
+    """Return each package's lines, by its name (and marker); those for other extras than these are left out."""
+    found: dict[str, str] = {}
+    wanted, name = True, ""
+    for line in text.splitlines(keepends=True):
+        if line.startswith(_EXTRAS):
+            wanted = extras is None or not {*line[len(_EXTRAS) :].strip().split(", ")}.isdisjoint(extras)
+        elif line.startswith((" ", "\t")):
+            found[name] += line
+        elif line.strip() and not line.startswith("#"):
+            name = line.rstrip(" \\\n") if wanted else ""
+            found[name] = line
+            wanted = True
+    found.pop("", None)
+    return found
+
+
+def chosen(text: str, extras: Collection[str]) -> str:
+    """Return the lines that pip is to be given for these extras."""
+    return "".join(pins_of(text, extras).values())
+
+
+def names_of(text: str) -> set[str]:
+    """Return the names of all packages, as indexes write them."""
+    return {re.sub(r"[-_.]+", "-", re.split(r"[\s=]", line)[0]).lower() for line in pins_of(text)}

@@ -8,8 +8,7 @@ import pytest
 from rich.console import Console
 
 from state.rows import Claim
-from sync.views.doubts import doubts_of
-from sync.views.doubts_text import print_list
+from sync.views.doubts import doubts_of, print_list
 from tests.commands.command_world import World, doubtful, rule_of
 
 
