@@ -148,8 +148,8 @@ class LeadsEndpoint:
             await _first_of(seconds, asyncio.create_task(self._stopping.wait()))
 
     async def _hang(self, seconds: float, receive: Receive) -> None:
-        stopping, gone = asyncio.create_task(self._stopping.wait()), asyncio.ensure_future(gone(receive))
-        await _first_of(seconds, stopping, gone)
+        stopping, left = asyncio.create_task(self._stopping.wait()), asyncio.ensure_future(gone(receive))
+        await _first_of(seconds, stopping, left)
 
 
 async def _first_of(seconds: float, *tasks: asyncio.Future[None] | asyncio.Task[bool]) -> None:
