@@ -51,7 +51,7 @@ _CLIENT = SalesforceFault(
     "refused", "the user may use approved applications only", f"Setup, API Access Control: approve the app, or {APP}"
 )
 _BLOCKED = SalesforceFault("refused", "the app is blocked", "Setup, Connected Apps OAuth Usage: unblock it")
-_MANY = SalesforceFault("crowded", "Salesforce takes no more logins at this moment", "it goes on by itself")
+_MANY = SalesforceFault("crowded", "Salesforce takes no more logins at this moment", "it resumes automatically")
 _DOWN = SalesforceFault("later", "Salesforce does not answer", "see status.salesforce.com")
 
 ACCESS: dict[str, SalesforceFault] = {
@@ -241,4 +241,4 @@ def limit_fault(message: str) -> SalesforceFault:
         what = "too many long requests run in the organisation at this moment (REQUEST_LIMIT_EXCEEDED)"
         return SalesforceFault("crowded", what, "see which integrations run long queries; the poll is tried again")
     what = "the organisation's API requests of 24 hours are used up (REQUEST_LIMIT_EXCEEDED)"
-    return SalesforceFault("daily", what, "see Setup, Company Information, API Requests; it goes on by itself")
+    return SalesforceFault("daily", what, "see Setup, Company Information, API Requests; it resumes automatically")

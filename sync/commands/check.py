@@ -33,7 +33,7 @@ _NAMED = 5
     "--file",
     "file_only",
     is_flag=True,
-    help="Look at the file, and the ledger's version, only: no secrets, no network.",
+    help="Check only the file and the ledger's version: no secrets, no network.",
 )
 @scope_options
 @all_option
@@ -51,10 +51,10 @@ def check(
     """Check the file, the secrets, each source and the way to ClosingDealz, and write to where the ledger, its
     receipts and copies go (a file that is removed again). Sends nothing.
 
-    --workspace and --stream leave out the others, but the file is looked at as a whole.
+    --workspace and --stream limit the check to these, but the file is always checked as a whole.
 
     Exit code: 0 all is well (there may be warnings), 78 the file or a secret is wrong, 77 a source or server refuses,
-    74 a place cannot be written, 75 a source or server does not answer now.
+    74 a place cannot be written, 75 a source or server is not answering.
     """
     lines: list[CheckLine] = []
     for line in look(config, file_only=file_only, workspaces=workspaces, streams=streams):

@@ -75,7 +75,7 @@ def starters(connector: str) -> Mapping[str, str]:
     "source",
     metavar="URL",
     help="Look at this database and write a stream for TABLE, with a mapping guessed from its columns. Name an "
-    "environment variable that holds the URL, and no password lands in the shell's history.",
+    "environment variable that holds the URL to keep the password out of the shell's history.",
 )
 @click.option("--example", is_flag=True, help="Print the file that shows every option, and write nothing.")
 @click.argument("names", nargs=-1, metavar="[TABLE] [PATH]")
@@ -92,7 +92,9 @@ def init(  # noqa: PLR0917 - click passes them by name
         click.echo(_example(connector), nl=False)
         return
     if len(names) > (1 if source is None else 2):
-        raise click.UsageError(f"{names[-1]!r} is too much: TABLE is for --from alone, and PATH comes last.")
+        raise click.UsageError(
+            f"{names[-1]!r} is one argument too many: TABLE is for --from alone, and PATH comes last."
+        )
     path = names[-1:] if source is None else names[1:2]
     target = Path(path[0]) if path else config or Path("config.toml")
     if source is None:
@@ -133,7 +135,7 @@ def _next_steps(target: Path, text: str) -> str:
             f"Wrote {target}, which only you can read. Put your own names into it, and set its secrets:",
             *(f"  export {name}=…" for name in secrets_to_set),
             "Then:",
-            f"  {program} check          # is all in place?",
+            f"  {program} check          # is everything in place?",
             f"  {program} preview        # which leads would it create? Sends nothing.",
             f"  {program} {last}",
         ]
@@ -185,7 +187,7 @@ def _listed(found: Sequence[DraftCandidate], source: str) -> str:
     likely = [one for one in found if one.is_likely][:_SHOWN]
     shown = likely or found[:_SHOWN]
     if not shown:
-        return "There is no table or view that this user may see."
+        return "This user can see no table or view."
     width = max(len(printable(one.name)) for one in shown)
     rows = [f"about {one.size:,} rows" if one.size else "" for one in shown]
     repeated = source if "://" not in source else "URL"  # a URL may hold a password
@@ -194,7 +196,7 @@ def _listed(found: Sequence[DraftCandidate], source: str) -> str:
         [
             "These look like companies or contacts:"
             if likely
-            else "Nothing looks like companies or contacts. There are:",
+            else "Nothing looks like companies or contacts. This is what there is:",
             *(
                 f"  {printable(one.name).ljust(width)}  {one.kind}  {size}".rstrip()
                 for one, size in zip(shown, rows, strict=True)

@@ -79,9 +79,9 @@ def _list_command(queue: Queue, says: str) -> click.Command:
 @json_option
 @config_option
 def _show(record: str, *, as_json: bool, config: Path | None) -> None:
-    """Show all that is known of one record: STREAM:ID, or '#4711' as the log names it.
+    """Show everything known about one record: STREAM:ID, or '#4711' as the log names it.
 
-    What it prints is personal data, for your own eyes.
+    The output is personal data, for your eyes only.
     """
     from sync.views.record import record_as_json, record_as_lines, view_record
 
@@ -162,7 +162,9 @@ def _choose(
     which = selection_of(selectors, config, ledger)
     found = [item.waiting for item in items_of(ledger, config, queue, which)]
     if selectors.is_empty:
-        raise click.UsageError(f"{_concerned(queue, found)} Say which: --stream, --id, --reason, --until or --all.")
+        raise click.UsageError(
+            f"{_concerned(queue, found)} Choose them with --stream, --id, --reason, --until or --all."
+        )
     there = {waiting.key for waiting in found}
     # a record named by its id gets an answer even if it is in no queue
     named = find_named(selectors, config, ledger) if selectors.ids else []
@@ -187,7 +189,7 @@ def _concerned(queue: Queue, waiting: Sequence[WaitingRecord]) -> str:
 def _confirm(queue: Queue, action: SettlingAction, chosen: Sequence[WaitingRecord]) -> None:
     what = _concerned(queue, chosen)
     if action.creates:
-        what += " What is created by it no program can take back."
+        what += " What it creates cannot be taken back."
     ask(what, action.asks)
 
 
@@ -203,7 +205,7 @@ quarantine = queue_group(
     "quarantine",
     says="""Look at records that cannot be sent; retry or drop them.
 
-They come back by themselves when they change at their source, or when their mapping does.""",
+They are tried again automatically when they change at their source, or when their mapping changes.""",
     lists="List them: by stream and reason, then one by one.",
     actions=(
         SettlingAction(
@@ -220,8 +222,8 @@ can be.""",
             "drop",
             """Drop quarantined records until they change at the source.
 
-No edit of the mapping brings them back, only a change at their source. Where a lead exists already, the change that
-could not be sent is listed as drift.""",
+Editing the mapping does not bring them back, only a change at their source does. Where a lead exists already, the
+change that could not be sent is listed as drift.""",
             asks="Forget them?",
             creates=False,
             carry_out=lambda queues, chosen: queues.drop([each.key for each in chosen]),
@@ -238,7 +240,7 @@ held = queue_group(
             "approve",
             """Send them.
 
-Those that an earlier mapping made, or whose values are not kept any more, are read again before.""",
+Those made by an earlier mapping, or whose values are no longer kept, are read again first.""",
             asks="Send them?",
             creates=True,
             carry_out=lambda queues, chosen: queues.approve([each.key for each in chosen]),
@@ -271,11 +273,11 @@ The API cannot change a lead. Change it in ClosingDealz by hand and acknowledge 
     actions=(
         SettlingAction(
             "ack",
-            """Say that you changed the leads by hand.
+            """Record that you changed the leads by hand.
 
-They stand for what the records say now, and are drift no more. Leave out what has changed since you looked: --until
+They then count as up to date and are no longer drift. Leave out what has changed since you looked: --until
 TIME, as `drift list` prints it.""",
-            asks="Are their leads as the records say now?",
+            asks="Do their leads match the records now?",
             creates=False,
             # with the fingerprint that was looked at: what changed since then stays drift
             carry_out=lambda queues, chosen: queues.acknowledge({each.key: each.source_fp for each in chosen}),
@@ -284,7 +286,7 @@ TIME, as `drift list` prints it.""",
             "resend",
             """Create one more lead of each.
 
-Whatever `on_change` says, and with the stream's resend_label if it has one.""",
+It does so whatever `on_change` says, and adds the stream's resend_label if there is one.""",
             asks="Create one more lead of each?",
             creates=True,
             carry_out=lambda queues, chosen: queues.resend([each.key for each in chosen]),
@@ -306,10 +308,10 @@ def _list_drift(
 ) -> None:
     """List them: what each lead has, what its record says.
 
-    What it prints is personal data, for your own eyes.
+    The output is personal data, for your eyes only.
     """
     if as_csv and as_json:
-        raise click.UsageError("Say either --csv or --json.")
+        raise click.UsageError("Choose either --csv or --json.")
     if raw and not as_csv:
         raise click.UsageError("--raw needs --csv.")
     if as_csv:
@@ -333,17 +335,17 @@ orphaned = queue_group(
     "orphaned",
     says="""Look at leads whose record was filtered, deleted, merged or converted after the lead was created.
 
-The API cannot delete a lead. See to it in ClosingDealz by hand, then acknowledge it.""",
+The API cannot delete a lead. Deal with it in ClosingDealz by hand, then acknowledge it.""",
     lists="""List them, with what became of each record.
 
-What it prints is personal data, for your own eyes.""",
+The output is personal data, for your eyes only.""",
     actions=(
         SettlingAction(
             "ack",
-            """Say that you saw to these leads.
+            """Record that you dealt with these leads.
 
-They are listed no more. Leave out what came since you looked: --until TIME, as `orphaned list` prints it.""",
-            asks="Did you see to their leads?",
+They are no longer listed. Leave out what came since you looked: --until TIME, as `orphaned list` prints it.""",
+            asks="Have you dealt with their leads?",
             creates=False,
             carry_out=lambda queues, chosen: queues.look_after([each.key for each in chosen]),
         ),

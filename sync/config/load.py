@@ -264,7 +264,7 @@ def _permissions(config: Config) -> Iterator[Problem]:
 def _risks(config: Config) -> Iterator[Problem]:
     for name, workspace in config.workspaces.items():
         if workspace.on_unknown == "resend":
-            what = "a batch whose outcome nobody knows is sent again: leads may be created twice"
+            what = "a batch whose outcome is unknown is sent again: leads may be created twice"
             yield Problem(place("workspaces", name, "on_unknown"), what)
     for name, source in config.sources.items():
         if source.overlap < source.settle:

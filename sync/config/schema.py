@@ -114,7 +114,7 @@ class Workspace(Table):
         "characters), so that you find what a batch in doubt has created.",
     )
     unknown_statuses: list[Annotated[int, Field(ge=300, le=599)]] = Field(
-        [], description="More HTTP statuses after which nobody knows what was created."
+        [], description="More HTTP statuses after which it is unknown what was created."
     )
     on_unknown: Literal["hold", "resend"] = Field(
         "hold",

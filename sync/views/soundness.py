@@ -53,8 +53,8 @@ class Soundness:
 
 
 RESTORE = "stop the daemon, keep a copy of the ledger, and restore the last sound backup"
-REBUILD = "stop the daemon, and say `ledger rebuild`: it adds what the receipts know and the ledger does not"
-RESTART = "start the daemon again (or `once`): what the receipts lack is written anew from the ledger"
+REBUILD = "stop the daemon, and run `ledger rebuild`: it adds what the receipts know and the ledger does not"
+RESTART = "start the daemon again (or `once`): what the receipts lack is written again from the ledger"
 """Never a backup: if the receipts are lost too, nothing would know what was sent since that backup."""
 
 
@@ -107,7 +107,7 @@ def _weak_receipts(
         yield f"the receipts {place.path} are missing"
         return
     if history.facts and not history.has_begin:
-        yield f"the receipts {place.path} have no beginning: the next start writes them anew from the ledger"
+        yield f"the receipts {place.path} have no beginning: the next start writes them again from the ledger"
     if history.damaged:
         yield f"the receipts {place.path} have damaged lines: {history.damaged:,}"
     lacks = sum(name in ended for name, _ in lacking(batches, history))
