@@ -221,13 +221,16 @@ def login_fault(code: object, message: object) -> SalesforceFault:
 def _coded(code: str, message: str) -> SalesforceFault:
     if code.upper() == "REQUEST_LIMIT_EXCEEDED":
         return limit_fault(message)
+    # Descriptions come with a typographic apostrophe, and OAuth's with underscores between their words.
     text = message.lower().replace("\u2019", "'").replace("_", " ")
     by_words = next((fault for words, fault in _BY_WORDS if words in text), None)
+    # The code first: the description of one fault may hold the words of another.
     fault = ACCESS.get(code.upper()) or by_words or _AT_LOGIN.get(code.upper())
     if fault is None:
         return SalesforceFault(
             "refused", f"the login is not accepted{shown_code(code)}", "look at auth and domain; Setup, Login History"
         )
+    # The code stays beside our words: Salesforce's own pages and support go by it.
     return SalesforceFault(fault.kind, fault.what + shown_code(code), fault.hint)
 
 

@@ -101,6 +101,8 @@ def _digest(raw: dict[str, Any]) -> str:
 
 def state_folder(env: Mapping[str, str] = os.environ) -> Path | None:
     """Return the state folder that the service manager passes; of several, the first is ours. None without one."""
+    # systemd joins the folders of StateDirectory= with colons:
+    # https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#RuntimeDirectory=
     first = env.get("STATE_DIRECTORY", "").split(":")[0]
     return Path(first).absolute() if first else None
 
@@ -149,6 +151,7 @@ def _constants(table: dict[str, Any]) -> dict[str, Any]:
 CONFIG_VARIABLE = "CLOSINGDEALZ_SYNC_CONFIG"
 SYSTEM_FILE = Path("/etc/closingdealz-sync/config.toml")
 
+# Far above any real file: it keeps a device or a wrong path from filling the memory.
 _LARGEST = 16 * 2**20
 _POSITION = re.compile(r"^(?P<what>.*) \(at (?:(?P<line>line \d+, column \d+)|end of document)\)$", re.DOTALL)
 

@@ -92,9 +92,12 @@ def put_in_place(release: Release, layout: InstallLayout, machine: Machine) -> N
             raise Failed(f"{NAME} {' '.join(command)} failed:\n{result.stderr.strip()}")
         machine.write(target, result.stdout.encode(), 0o644)
     if machine.systemd and not machine.dry_run and machine.changes:
+        # Both read the files that were just written.
         machine.run("make the user", "systemd-sysusers", f"{NAME}.conf")
         machine.run("make the folders", "systemd-tmpfiles", "--create", f"{NAME}.conf")
     machine.make_folder(layout.config, 0o755)
+    # systemd reads credentials as root and hands copies to the service, so nobody else needs access:
+    # https://systemd.io/CREDENTIALS/
     machine.make_folder(layout.config / "credentials", 0o700)
     config = layout.config / "config.toml"
     if not config.exists():
@@ -184,6 +187,7 @@ def uninstall(layout: InstallLayout, machine: Machine, *, purge: bool) -> None:
     for unit in machine.active_units(*UNITS):
         machine.systemctl("stop", "stop", unit)
     enabled = layout.root / "etc/systemd/system"
+    # Not by `systemctl disable`, which an image without a running systemd cannot do.
     for link in sorted(enabled.glob(f"*.wants/{NAME}*.service")):
         machine.remove(link)
     for path in [*layout.files(layout.current / "share" / NAME), *layout.generated(), layout.documents, layout.home]:

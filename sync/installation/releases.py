@@ -127,7 +127,9 @@ def make(release: Release, wheel: Path, extras: Sequence[str], machine: Machine,
     pip: list[str | Path] = [
         release.path / "bin/pip",
         "install",
+        # Everything is compiled at the end: the service's user may not write there later.
         "--no-compile",
+        # Never from source: building a package would run its code as root.
         "--only-binary",
         ":all:",
         *_from(wheels),
@@ -137,6 +139,7 @@ def make(release: Release, wheel: Path, extras: Sequence[str], machine: Machine,
     else:
         pins = release.path / "requirements.txt"
         pins.write_text(chosen(read_pins(wheel), extras), encoding="utf-8")
+        # The pins name every package with its hash, so pip has nothing to resolve and nothing to choose.
         machine.run("install", *pip, "--require-hashes", "--no-deps", "--requirement", pins)
         machine.run("install", *pip, "--no-deps", wheel.resolve())
     machine.run("look at the whole", release.path / "bin/pip", "check")

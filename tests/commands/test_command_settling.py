@@ -33,7 +33,7 @@ def test_on_a_terminal_it_asks(world: World, answer: str, code: int, left: int) 
     done, screen = world.on_a_screen("held", "approve", "--all", answer=answer)
     assert done == code
     assert "This concerns 2 held records: 2 of erp.companies." in screen
-    assert "no program can take back" in " ".join(screen.split())
+    assert "cannot be taken back" in " ".join(screen.split())
     assert len(ids(world, "held")) == left
     assert screen.endswith("\nNothing was done.\n") is (code == 130)
 
@@ -42,7 +42,7 @@ def test_without_a_terminal_it_needs_a_yes(world: World) -> None:
     held(world, [1])
     result = world.run("held", "approve", "--all")
     assert result.exit_code == 64
-    assert "Add --yes to say that you mean it" in " ".join(result.stderr.split())
+    assert "Add --yes to confirm" in " ".join(result.stderr.split())
     assert ids(world, "held") == ["1"]
 
 
