@@ -70,6 +70,7 @@ def addresses_of(host: str, patience: float) -> list[str]:
 def _look_up(host: str, answer: Future[list[str]]) -> None:
     try:
         found = socket.getaddrinfo(host, None, socket.AF_UNSPEC, socket.SOCK_STREAM)
+        # An address may be listed more than once; the order is the system's preference (RFC 6724, section 6).
         answer.set_result(list(dict.fromkeys(str(each[4][0]) for each in found)))
     except UnicodeError:
         answer.set_exception(socket.gaierror(socket.EAI_NONAME, "no host name"))
@@ -77,4 +78,5 @@ def _look_up(host: str, answer: Future[list[str]]) -> None:
         answer.set_exception(error)
     finally:
         with _lock:
+            # The next call asks again: addresses change.
             _asked.pop(host, None)

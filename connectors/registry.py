@@ -48,6 +48,7 @@ def reader_of(url: str) -> str:
     none does."""
     from connectors.interface import Drafts
 
+    # In the list's order, so that the connectors behind the first that fits are not imported.
     for name in CONNECTORS:
         kind = connector_type(name)
         if isinstance(kind, Drafts):

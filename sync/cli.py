@@ -102,6 +102,7 @@ class Program(click.Group):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         from click.shell_completion import CompletionItem
 
+        # Not by click's group, which would import every command's module for its help text.
         names = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
@@ -119,6 +120,7 @@ class Program(click.Group):
         try:
             _refuse_clock()
             result = super().main(words, prog_name or PROGRAM, complete_var, standalone_mode=False, **extra)
+            # Here a full disk or a reader that left still becomes an exit code; at the interpreter's end it would not.
             sys.stdout.flush()
         except Exception as error:  # noqa: BLE001  # the boundary of the program: everything becomes an exit code
             sys.exit(_report(error, debug="--debug" in words or bool(os.environ.get(DEBUG_VARIABLE))))

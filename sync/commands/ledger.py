@@ -87,6 +87,7 @@ def create(config: Path | None) -> None:
     loaded = load(config)
     if loaded.ledger_path.exists():
         raise click.UsageError(f"There is a ledger already: {loaded.ledger_path}")
+    # Only on request: a start that finds its ledger missing refuses, because a new one sends everything again.
     create_ledger(loaded).close()
     click.echo(f"made {loaded.ledger_path}: it knows nothing of what was sent before")
 

@@ -129,6 +129,7 @@ def _interruptible(round_: Round) -> Iterator[Callable[[Engine], None]]:
             print("stopping: requests under way are finished first", file=sys.stderr)
             round_.interrupt()
 
+    # Put back at the end: whoever calls this as a library has handlers of their own.
     before = {each: signal.signal(each, handler) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield look

@@ -89,6 +89,7 @@ def _confirm(what: str) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError(f"{what} It cannot be taken back: add --yes to confirm.")
     click.echo(f"{what}\nNo program can take it back.", err=True)
+    # Enter alone is a no: nothing irreversible happens by accident.
     click.confirm("Send it?", abort=True, err=True)
 
 

@@ -67,6 +67,7 @@ def out_of_queue(queue: Queue, waiting: WaitingRecord) -> SettlingRefusal:
         return SettlingRefusal(waiting, "is not listed as orphaned", final=False)
     # what is on the wire is settled by its answer, whatever the queue
     if elsewhere and (queue == "drift" or waiting.state in ON_THE_WIRE):
+        # What waits already was only asked for twice, which is no mistake.
         return SettlingRefusal(waiting, elsewhere, waiting.state != "pending")
     if queue == "drift":
         lead = "has no lead" if waiting.lead_exists == "no" else "has not changed since its lead was created"

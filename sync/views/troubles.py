@@ -57,6 +57,7 @@ def is_lasting(incident: Incident, now: int) -> bool:
         case "certain":
             return True
         case "refused":
+            # A source that is just restarting may refuse once.
             return incident.times > 1
         case "passing":
             return incident.times >= COUNTED or now - incident.since >= LASTING_SECONDS * 1000
