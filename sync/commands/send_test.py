@@ -88,7 +88,7 @@ def _print(report: dict[str, Any] | list[str]) -> None:
 def _confirm(what: str) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError(f"{what} It cannot be taken back: add --yes to confirm.")
-    click.echo(f"{what}\nNo program can take it back.", err=True)
+    click.echo(f"{what}\nIt cannot be taken back.", err=True)
     # Enter alone is a no: nothing irreversible happens by accident.
     click.confirm("Send it?", abort=True, err=True)
 
@@ -155,5 +155,5 @@ _WORDS = {
     "refused": "refused: nothing was created; try again later",
     "rejected": "rejected: the server will not have this lead; nothing should have been created",
     "paused": "refused: nothing was created, and it needs a person",
-    "in_doubt": "in doubt: nobody can know whether it was created",
+    "in_doubt": "in doubt: it is unknown whether it was created",
 }

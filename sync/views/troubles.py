@@ -135,7 +135,7 @@ def _process(ledger: Ledger) -> Iterator[Need]:
     in_force, process = ledger.incidents.in_force(), holder(ledger.path)
     # it still holds the lock, so it looks alive by every other sign
     if process and _is_halted(process):
-        cause = f"the process that reads and sends (pid {process}) is halted by a signal (SIGSTOP, Ctrl-Z)"
+        cause = f"the process that reads and sends (pid {process}) is suspended by a signal (SIGSTOP, Ctrl-Z)"
         yield Need(
             "daemon", in_force.config if in_force else str(ledger.path), cause, f"resume it: kill -CONT {process}"
         )
