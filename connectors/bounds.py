@@ -72,12 +72,14 @@ def _look_up(host: str, answer: Future[list[str]]) -> None:
     failure: BaseException | None = None
     try:
         every = socket.getaddrinfo(host, None, socket.AF_UNSPEC, socket.SOCK_STREAM)
+        # An address may be listed more than once; the order is the system's preference (RFC 6724, section 6).
         found = list(dict.fromkeys(str(each[4][0]) for each in every))
     except UnicodeError:
         failure = socket.gaierror(socket.EAI_NONAME, "no host name")
     except BaseException as error:  # noqa: BLE001 - a thread's boundary: whoever asked raises it
         failure = error
-    with _lock:  # before the answer is out: whoever asks after that asks anew
+    # Before the answer is out: whoever asks after that asks again, because addresses change.
+    with _lock:
         _asked.pop(host, None)
     if failure is None:
         answer.set_result(found)

@@ -52,6 +52,7 @@ class ConnectorContract:
         """Write companies of the past days, each two modified at the same time, and two contacts of the first."""
         history = WorldHistory(world)
         start = world.now() - 3 * DAY
+        # Pairs share a time: a cursor that goes by time alone would lose one of two at the end of a page.
         for number in range(count):
             history.put(number, start + timedelta(hours=number // 2))
         history.put_contact(0, 0, start)
@@ -102,6 +103,7 @@ class ConnectorContract:
         self._filled(world)
         reader = ContractReader(world)
         reader.drain()
+        # Longer than overlap and settle: what was still open is closed by then.
         world.advance(2 * DAY)
         reader.drain()
         quiet = reader.poll()
@@ -113,6 +115,7 @@ class ConnectorContract:
         world.advance(timedelta(hours=1))
         history.put(3, world.now())
         history.put(50, world.now())
+        # What is younger than `settle` may still be joined by earlier entries, so a poll leaves it for the next.
         world.advance(SETTLE + DAY)
         pages = reader.poll()
         assert {record.id for page in pages for record in page.records} >= {world.id_of(3), world.id_of(50)}
@@ -159,6 +162,7 @@ class ConnectorContract:
     def test_fetch_shows_the_same_as_read(self, world: ContractWorld) -> None:
         history, reader = self._filled(world), ContractReader(world)
         reader.poll()
+        # The engine fetches what it knows only by id: any difference would look like a change of the record.
         with opened(world) as connector:
             fetched = connector.fetch(reader.spec, list(reader.records))
             assert {record.id: record for record in fetched} == reader.records
@@ -211,6 +215,7 @@ class ConnectorContract:
         self._filled(world)
         names = world.names
         with opened(world) as connector:
+            # What is not read costs nothing at the source, and can reach neither a lead nor the log.
             for wanted, fields in (
                 (Wanted(frozenset({(names.name,)})), {names.name}),
                 (Wanted(frozenset({(names.name, "deeper")})), {names.name}),
@@ -246,6 +251,7 @@ class ConnectorContract:
             position = connector.position(spec)
         assert _CANONICAL.fullmatch(position)
         before, after = world.modified_of(world.now() - 3 * DAY), world.modified_of(world.now() + SECOND)
+        # A stream that starts "now" takes what lies below as known: a position too high would lose changes.
         assert _order(before) < _order(position) <= _order(after)
 
     def test_the_size_is_about_what_is_there(self, world: ContractWorld) -> None:
@@ -257,6 +263,7 @@ class ConnectorContract:
 
     def test_identity_is_text_and_stays(self, world: ContractWorld) -> None:
         spec = ContractReader(world).spec
+        # The ledger keeps it and refuses another: one that varies would stop the stream at the next start.
         with opened(world) as one, opened(world) as other:
             assert one.identity(spec) == other.identity(spec)
             assert {"connector", "organisation", "object"} <= set(one.identity(spec))
@@ -270,6 +277,7 @@ class ConnectorContract:
         assert not [finding for finding in findings if finding.level == "error"]
 
     def test_close_may_be_called_twice_and_unused(self, world: ContractWorld) -> None:
+        # The engine closes a connector after any failure, even one that never got as far as connecting.
         connector = world.connector()
         connector.close()
         connector.close()

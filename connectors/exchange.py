@@ -33,6 +33,7 @@ class Deadline:
         """Run one exchange under a time limit; afterwards `passed` tells whether it was exceeded."""
         self.connection, self.passed, self._connected = None, False, None
         timer = threading.Timer(seconds, self._pass)
+        # A process that ends does not wait for it.
         timer.daemon = True
         timer.start()
         try:

@@ -309,6 +309,55 @@ class ComparesKeys(Protocol):
         ...
 
 
+@runtime_checkable
+class NeedsPackages(Protocol):
+    """An extra of a connector's type: it needs packages that a plain installation does not have. The program's extra
+    of the connector's name installs them."""
+
+    packages: Sequence[str]
+    """The modules that must be importable before a source is opened."""
+
+
+@runtime_checkable
+class OffersStarters(Protocol):
+    """An extra of a connector's type: `init` writes a file for it to start from."""
+
+    def starters(self) -> Mapping[str, str]:
+        """Return whole configuration files to be edited, by the kind of system that each is for, the default first.
+        Offline."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DraftCandidate:
+    """An object of a source that a stream may read: its name in the configuration, what it is (table, view), about how
+    many records it has (None: unknown), and whether it looks like companies or contacts."""
+
+    name: str
+    kind: str
+    size: int | None
+    is_likely: bool
+
+
+@runtime_checkable
+class Drafts(Protocol):
+    """An extra of a connector's type: given a URL, `init --from` lets it look at the source and write a stream."""
+
+    def address(self, url: str) -> str:
+        """Return the URL as TOML for a file, by an environment variable if it may hold a secret. Raises ValueError,
+        without the URL in its text, where this connector cannot read such a URL. Offline."""
+        ...
+
+    def candidates(self, url: str) -> Sequence[DraftCandidate]:
+        """Return the objects of the source, the likeliest first. Raises SourceUnavailable, SourceRefused."""
+        ...
+
+    def draft(self, url: str, address: str, name: str) -> str:
+        """Return a whole configuration file with a stream for the object of that name and a guessed mapping; `address`
+        is the URL as TOML. Raises SourceUnavailable, SourceRefused."""
+        ...
+
+
 class ConnectorType(Protocol):
     """The object that a connector's module offers under the name `CONNECTOR`."""
 

@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "once": ("sync.commands.once:once", "Poll every source once, deliver, and stop."),
     "run": ("sync.commands.run:run", "Poll and deliver until stopped: the daemon."),
     "status": ("sync.commands.status:status", "Show what is read, waiting, delivered or needs a person."),
-    "doubt": ("sync.commands.doubt:doubt", "Settle batches of which nobody knows whether they arrived."),
+    "doubt": ("sync.commands.doubt:doubt", "Settle batches whose outcome is unknown."),
     "quarantine": (
         "sync.commands.queue_commands:quarantine",
         "Look at records that cannot be sent; retry or drop them.",
@@ -50,17 +50,20 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "sync.commands.queue_commands:drift",
         "Look at records that changed after their lead was created; settle them.",
     ),
-    "orphaned": ("sync.commands.queue_commands:orphaned", "Look at leads whose record was filtered or went later."),
-    "reread": ("sync.commands.reread:reread", "Read the records again that `where` left out."),
+    "orphaned": (
+        "sync.commands.queue_commands:orphaned",
+        "Look at leads whose record was filtered out or deleted later.",
+    ),
+    "reread": ("sync.commands.reread:reread", "Read records again that `where` left out."),
     "sandbox": ("sync.trial.sandbox.command:sandbox", "Serve a ClosingDealz API on this machine to try things with."),
     "demo": ("sync.trial.demo.command:demo", "Show a whole run with a sample database and the sandbox."),
     "send-test": ("sync.commands.send_test:send_test", "Send one recognisable lead to see how it arrives."),
-    "ledger": ("sync.commands.ledger:ledger", "Look after the ledger: what the program remembers."),
+    "ledger": ("sync.commands.ledger:ledger", "Maintain the ledger: what was read and sent."),
     "selftest": (
         "sync.trial.selftest.command:selftest",
-        "Kill the program again and again, and see whether it keeps its promise.",
+        "Kill the program repeatedly and check that it keeps its promise.",
     ),
-    "paths": ("sync.commands.paths:paths", "Let the service write to folders that [ledger] names outside its own."),
+    "paths": ("sync.commands.paths:paths", "Let the service write to the folders outside its own that [ledger] names."),
     "completion": ("sync.commands.completion:completion", "Print a script that completes commands in a shell."),
     "docs": ("sync.commands.docs:docs", "Show a page of the documentation, or list the pages."),
     "manual": ("sync.commands.manual:manual", "Print the man page."),
@@ -108,6 +111,7 @@ class Program(click.Group):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         from click.shell_completion import CompletionItem
 
+        # Not by click's group, which would import every command's module for its help text.
         names = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
@@ -126,6 +130,7 @@ class Program(click.Group):
         try:
             _refuse_clock()
             result = super().main(words, prog_name or PROGRAM, complete_var, standalone_mode=False, **extra)
+            # Here a full disk or a reader that left still becomes an exit code; at the interpreter's end it would not.
             sys.stdout.flush()
         except Exception as error:  # noqa: BLE001  # the boundary of the program: everything becomes an exit code
             debug = "--debug" in words or bool(os.environ.get(DEBUG_VARIABLE))
@@ -200,10 +205,10 @@ def _quiet(code: int = EXIT_READER_LEFT) -> int:
 
 @click.group(PROGRAM, cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name=PROGRAM)
-@click.option("--debug", is_flag=True, help="Show where in the program an error arose.")
+@click.option("--debug", is_flag=True, help="Show the program's traceback of an error.")
 @config_option
 def main(config: Path | None, debug: bool) -> None:
-    """Keep ClosingDealz workspaces fed from databases and CRMs.
+    """Feed ClosingDealz workspaces from databases and CRMs.
 
-    Begin with `init`, then `check`, `preview` and `once`; leave the rest to `run`.
+    Start with `init`, then `check`, `preview` and `once`; then keep `run` running.
     """

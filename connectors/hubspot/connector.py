@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
@@ -12,9 +13,8 @@ from pydantic import BaseModel
 
 from connectors.hubspot.api_paths import standard_name
 from connectors.hubspot.calls import HubSpotCalls, read_token
-from connectors.hubspot.checking import look_at
+from connectors.hubspot.checking import fields_of, kinds_of, look_at, objects_of
 from connectors.hubspot.crm import Crm
-from connectors.hubspot.discovery import fields_of, kinds_of, objects_of
 from connectors.hubspot.labels import HubSpotLabels
 from connectors.hubspot.lanes import lane_progress
 from connectors.hubspot.lists import LANE, Memberships, moves, without_list
@@ -165,6 +165,7 @@ class HubspotConnectorType:
     stream_options: type[BaseModel] = HubspotStream
     child_options: type[BaseModel] = HubspotChild
     vendor_ids: Literal[True] = True
+    packages = ("hubspot",)
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -174,6 +175,10 @@ class HubspotConnectorType:
     def progress(self, cursor: Json) -> LaneProgress:
         """Return how far a lane is read, from its cursor as the ledger holds it."""
         return lane_progress(cursor)
+
+    def starters(self) -> Mapping[str, str]:
+        """Return the file to start from."""
+        return {"": files(__package__).joinpath("starter.toml").read_text(encoding="utf-8")}
 
     def open(self, source: str, options: BaseModel) -> Connector:
         """Open the source. Raises ConfigError if `token` or `proxy` cannot be read, or `ca_file` holds no

@@ -83,7 +83,7 @@ def members_of(account: HubSpotCalls, of: RecordList) -> frozenset[int]:
     # Fewer than promised: members may have changed while paging, or a page was cut short.
     if len(found) < first.total:
         what = f"HubSpot shows {len(found):,} of the {first.total:,} members of the list {of.name!r}"
-        account.unavailable(what, "it goes on by itself")
+        account.unavailable(what, "it resumes automatically")
     if not found:
         hint = "the stream waits until it has some; if nobody is wanted any more, remove the stream"
         _refuse(account, f"the list {of.name!r} has no members", hint)
@@ -204,7 +204,7 @@ class Memberships:
         members = self._ask(stream.name, name, wanted) if kept is None or is_due else kept[1]
         # As a baseline a half-filled list would let the rest pass as members that joined later.
         if first and members.filling:
-            self._account.unavailable(f"HubSpot is still filling the list {wanted!r}", "it goes on by itself")
+            self._account.unavailable(f"HubSpot is still filling the list {wanted!r}", "it resumes automatically")
 
     def _ask(self, stream: str, name: str, wanted: str) -> Members:
         found = find_list(self._account, name, wanted)

@@ -51,7 +51,7 @@ _CLIENT = SalesforceFault(
     "refused", "the user may use approved applications only", f"Setup, API Access Control: approve the app, or {APP}"
 )
 _BLOCKED = SalesforceFault("refused", "the app is blocked", "Setup, Connected Apps OAuth Usage: unblock it")
-_MANY = SalesforceFault("crowded", "Salesforce takes no more logins at this moment", "it goes on by itself")
+_MANY = SalesforceFault("crowded", "Salesforce takes no more logins at this moment", "it resumes automatically")
 _DOWN = SalesforceFault("later", "Salesforce does not answer", "see status.salesforce.com")
 
 ACCESS: dict[str, SalesforceFault] = {
@@ -221,13 +221,16 @@ def login_fault(code: object, message: object) -> SalesforceFault:
 def _coded(code: str, message: str) -> SalesforceFault:
     if code.upper() == "REQUEST_LIMIT_EXCEEDED":
         return limit_fault(message)
+    # Descriptions come with a typographic apostrophe, and OAuth's with underscores between their words.
     text = message.lower().replace("\u2019", "'").replace("_", " ")
     by_words = next((fault for words, fault in _BY_WORDS if words in text), None)
+    # The code first: the description of one fault may hold the words of another.
     fault = ACCESS.get(code.upper()) or by_words or _AT_LOGIN.get(code.upper())
     if fault is None:
         return SalesforceFault(
             "refused", f"the login is not accepted{shown_code(code)}", "look at auth and domain; Setup, Login History"
         )
+    # The code stays beside our words: Salesforce's own pages and support go by it.
     return SalesforceFault(fault.kind, fault.what + shown_code(code), fault.hint)
 
 
@@ -241,4 +244,4 @@ def limit_fault(message: str) -> SalesforceFault:
         what = "too many long requests run in the organisation at this moment (REQUEST_LIMIT_EXCEEDED)"
         return SalesforceFault("crowded", what, "see which integrations run long queries; the poll is tried again")
     what = "the organisation's API requests of 24 hours are used up (REQUEST_LIMIT_EXCEEDED)"
-    return SalesforceFault("daily", what, "see Setup, Company Information, API Requests; it goes on by itself")
+    return SalesforceFault("daily", what, "see Setup, Company Information, API Requests; it resumes automatically")

@@ -6,15 +6,15 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
 from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import BaseModel
 
 from connectors.interface import Connector, Discovered, FieldKind, Finding, LaneProgress, StreamSpec
-from connectors.registry import how_to_install
 from connectors.salesforce.lanes import lane_progress
 from connectors.salesforce.options import SalesforceChild, SalesforceSource, SalesforceStream
-from sync.shared.errors import ConfigError, Problem, SourceRefused
+from sync.shared.errors import SourceRefused
 from sync.shared.words import Json, Listing, Page, Record
 
 if TYPE_CHECKING:  # half a second, and not everybody has it installed
@@ -77,12 +77,12 @@ class SalesforceConnector:
             yield from listings(self._client, plan, cursor)
 
     def describe(self, stream: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
-        from connectors.salesforce.discovery import kinds_of
+        from connectors.salesforce.checking import kinds_of
 
         return kinds_of(self._plan(stream))
 
     def discover(self, name: str | None) -> Sequence[Discovered]:
-        from connectors.salesforce.discovery import fields_of, objects
+        from connectors.salesforce.checking import fields_of, objects
 
         return objects(self._client) if name is None else fields_of(self._client, name)
 
@@ -157,6 +157,7 @@ class SalesforceConnectorType:
     stream_options: type[BaseModel] = SalesforceStream
     child_options: type[BaseModel] = SalesforceChild
     vendor_ids: Literal[True] = True
+    packages = ("simple_salesforce",)
 
     def __init__(self) -> None:
         self._accounts = Accounts()
@@ -165,14 +166,13 @@ class SalesforceConnectorType:
         """Return how far a lane is read, from its cursor as the ledger holds it."""
         return lane_progress(cursor)
 
+    def starters(self) -> Mapping[str, str]:
+        """Return the file to start from."""
+        return {"": files(__package__).joinpath("starter.toml").read_text(encoding="utf-8")}
+
     def open(self, source: str, options: BaseModel) -> Connector:
-        """Open the source. Raises ConfigError if a secret cannot be read, or simple-salesforce is not installed."""
-        try:
-            account = self._accounts.of(source, cast("SalesforceSource", options))
-        except ModuleNotFoundError as error:
-            what = f"needs the package {error.name}, which is not installed"
-            hint = how_to_install("salesforce")
-            raise ConfigError([Problem(f"sources.{source}.connector", what, hint)]) from None
+        """Open the source. Raises ConfigError if a secret cannot be read."""
+        account = self._accounts.of(source, cast("SalesforceSource", options))
         account.credentials.check_files()
         return SalesforceConnector(account)
 

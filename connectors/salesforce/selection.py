@@ -179,6 +179,7 @@ class _Found:
             self._refuse(path, where, f"{text} is a record, which has no label: write {text}.Name")
             return
         self._vague[text] = None
+        # Something of the parent must be requested, or the answer would not say whether there is one.
         self._fields[f"{text}.Id"] = None
         self._parents[f"{text}.Id"] = None
 
@@ -186,6 +187,8 @@ class _Found:
         self, path: tuple[str, ...], here: tuple[str, ...], where: ObjectSchema, look: Field, *, label: bool
     ) -> None:
         """Follow a path into the parent that a look-up field refers to."""
+        # A look-up to several objects: its parent has only the fields that all of them share, those of Name.
+        # https://developer.salesforce.com/docs/atlas.en-us.soql_sosl.meta/soql_sosl/sforce_api_calls_soql_relationships_and_polymorph_keys.htm
         if look.mixed:
             self._follow(path, here, NAME, label=label)
             return

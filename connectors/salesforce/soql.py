@@ -32,6 +32,8 @@ class Select:
 
     def page(self, after: str | None, limit: int) -> str:
         """Return the text of the query for at most `limit` rows after an id."""
+        # Not by OFFSET, which ends at 2,000 rows:
+        # https://developer.salesforce.com/docs/atlas.en-us.soql_sosl.meta/soql_sosl/sforce_api_calls_soql_select_offset.htm
         conditions = (*self.conditions, *((f"Id > {id_literal(after)}",) if after else ()))
         return f"SELECT {','.join(self.fields)} FROM {self.object}{_where(conditions)} ORDER BY Id LIMIT {limit}"  # noqa: S608 - names and literals of this file
 
@@ -78,6 +80,7 @@ def time_literal(seconds: int) -> str:
 
 def seconds_of(text: str) -> int:
     """Return a time of an answer (`2026-05-01T07:25:37.000+0000`) in whole seconds. Raises ValueError."""
+    # Floor division, because int() alone rounds times before 1970 up.
     return int(_moment_of(text).timestamp() // 1)
 
 

@@ -11,8 +11,16 @@ from pydantic import BaseModel
 from sqlalchemy import Select
 from sqlalchemy.engine import URL
 
-from connectors.interface import Connector, Discovered, FieldKind, Finding, LaneProgress, StreamSpec
-from connectors.sql import discovering
+from connectors.interface import (
+    Connector,
+    Discovered,
+    DraftCandidate,
+    FieldKind,
+    Finding,
+    LaneProgress,
+    StreamSpec,
+)
+from connectors.sql import discovering, drafting
 from connectors.sql.checking import look_at
 from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database, MonotonicClock
@@ -30,6 +38,7 @@ from connectors.sql.paging import make_pager
 from connectors.sql.reading import SqlPoll
 from connectors.sql.records import SelectLayout, SqlReadPlan, make_records, plan_of
 from connectors.sql.scales import Scale, SequenceScale, TextScale, modified_text
+from connectors.sql.sketch import draft_candidates, sketch
 from connectors.sql.statements import how_many, rows_in
 from sync.shared.errors import ConfigError, Problem, SourceUnavailable
 from sync.shared.words import Json, Listing, Page, Record, Wanted
@@ -253,6 +262,24 @@ class SqlConnectorType:
     def mismatches(self, stream: Mapping[str, Json]) -> Iterator[tuple[tuple[str, ...], str, str]]:
         """Yield a `start` that is a date without modified times, and a child's `parent` that does not fit the key."""
         yield from mismatches(stream)
+
+    def starters(self) -> Mapping[str, str]:
+        """Return the file to start from, for each kind of database that `init` knows."""
+        return drafting.starters()
+
+    def address(self, url: str) -> str:
+        """Return the URL as TOML: as it stands if it only names a file. Raises ValueError where it is no URL."""
+        return drafting.address(url)
+
+    def candidates(self, url: str) -> Sequence[DraftCandidate]:
+        """Return the tables and views, those like companies or contacts first."""
+        with drafting.opened(url) as database:
+            return draft_candidates(database)
+
+    def draft(self, url: str, address: str, name: str) -> str:
+        """Return a file that reads the table of that name and what belongs to it."""
+        with drafting.opened(url) as database:
+            return drafting.draft(sketch(database, name), address)
 
     def open(self, source: str, options: BaseModel) -> Connector:
         """Open the source. Raises ConfigError where `url` cannot be read or is no URL."""

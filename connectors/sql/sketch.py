@@ -4,12 +4,14 @@ it."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from connectors.interface import DraftCandidate
 from connectors.sql.catalog import column_names, foreign_keys_of, table_shape
 from connectors.sql.connection import Database
 from connectors.sql.discovering import PATIENCE, Candidate, all_tables, candidates_of, find_table
+from connectors.sql.guess import likeliness
 from connectors.sql.statements import repeated
 from connectors.sql.tables import Column, Listed, TableShape, words_of
 from sync.shared.errors import SourceRefused, SyncError
@@ -63,11 +65,13 @@ def sketch(database: Database, name: str) -> Sketch:
     return Sketch(main, tuple(found))
 
 
-def all_columns(database: Database) -> Mapping[Listed, Sequence[str]]:
-    """Return every table and view with the names of its columns. Raises SourceUnavailable, SourceRefused."""
+def draft_candidates(database: Database) -> Sequence[DraftCandidate]:
+    """Return every table and view, those like companies or contacts first. Raises SourceUnavailable, SourceRefused."""
     tables = all_tables(database)
     known = column_names(database, tables)
-    return {table: known.get(table, ()) for table in tables}
+    scores = {table: likeliness(table.name, known.get(table, ())) for table in tables}
+    ranked = sorted(tables, key=lambda table: (-scores[table], table.spelled))
+    return [DraftCandidate(table.spelled, table.kind, table.rows, scores[table] > 0) for table in ranked]
 
 
 def _sketched(database: Database, table: Listed) -> SketchedTable | None:

@@ -10,7 +10,7 @@ import click
 def ask(what: str, question: str) -> None:
     """Print what is about to happen and ask. Raises click.UsageError where nobody can answer, click.Abort at a no."""
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{what} Nothing was done. Add --yes to say that you mean it.")
+        raise click.UsageError(f"{what} Nothing was done. Add --yes to confirm.")
     _ask(what, question)
 
 

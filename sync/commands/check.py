@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from sync.commands.check_text import CheckLine, show
 from sync.commands.click_options import all_option, config_option, json_option, scope_options
 from sync.commands.output import print_json
 from sync.shared.errors import ConfigError, SyncError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # --help does without them
     from sync.mapping.compile import LeadMapping
     from sync.shared.secrets import Secret
 
+
 _EXIT_CONFIG, _EXIT_REFUSED, _EXIT_IO, _EXIT_UNAVAILABLE = 78, 77, 74, 75
 _NAMED = 5
 """The most workspaces named that share one address."""
@@ -31,7 +33,7 @@ _NAMED = 5
     "--file",
     "file_only",
     is_flag=True,
-    help="Look at the file, and the ledger's version, only: no secrets, no network.",
+    help="Check only the file and the ledger's version: no secrets, no network.",
 )
 @scope_options
 @all_option
@@ -49,10 +51,10 @@ def check(
     """Check the file, the secrets, each source and the way to ClosingDealz, and write to where the ledger, its
     receipts and copies go (a file that is removed again). Sends nothing.
 
-    --workspace and --stream leave out the others, but the file is looked at as a whole.
+    --workspace and --stream limit the check to these, but the file is always checked as a whole.
 
     Exit code: 0 all is well (there may be warnings), 78 the file or a secret is wrong, 77 a source or server refuses,
-    74 a place cannot be written, 75 a source or server does not answer now.
+    74 a place cannot be written, 75 a source or server is not answering.
     """
     lines: list[CheckLine] = []
     for line in look(config, file_only=file_only, workspaces=workspaces, streams=streams):
@@ -333,3 +335,68 @@ def _as_remembered(
     else:
         compared = f"{evidence.same} of {evidence.found} records compared look the same; nothing is sent again"
         yield CheckLine("ok", name, f"the query was edited: {compared}")
+
+
+# ---- as text
+
+
+MANY = 40
+"""With more lines of the level `ok` than this, only their number is printed."""
+_LEVELS = {"error": "red", "warning": "yellow", "ok": "green"}
+_INDENT = 9
+
+
+class CheckLine(NamedTuple):
+    """One finding: its level (`ok`, `warning` or `error`), and the exit code that it calls for."""
+
+    level: str
+    where: str
+    text: str
+    hint: str = ""
+    exit_code: int = 0
+
+
+def show(lines: Sequence[CheckLine], *, whole: bool, config: Path | None = None) -> None:
+    """Print all findings; of many that are well only the number, unless `whole`. Commands have -c if `config` was
+    given."""
+    from sync.views.phrases import program, typed
+
+    command = program(config)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    click.echo(summary(lines))
+    for level in _LEVELS:
+        found = [line for line in lines if line.level == level]
+        if level == "ok" and len(found) > MANY and not whole:
+            click.echo(f"{_mark('ok')} {len(found):,} more things were looked at: --all lists them")
+            return
+        for line in found:
+            told = line._replace(text=typed(line.text, command), hint=typed(line.hint, command))
+            for text in _lines(told, width):
+                click.echo(text)
+
+
+def _lines(line: CheckLine, width: int) -> Iterator[str]:
+    first, *rest = _broken(f"{line.where}: {line.text}", width, "  ")
+    yield f"{_mark(line.level)} {first}"
+    yield from (f"{'':<{_INDENT}}{each}" for each in rest)
+    if line.hint:
+        yield from (f"{'':<{_INDENT}}  {each}" for each in _broken(line.hint, width, ""))
+
+
+def _broken(text: str, width: int, indent: str) -> list[str]:
+    """Break a line between words where a terminal would break it within a word."""
+    if not width or len(text) + _INDENT + 2 <= width:
+        return [text]
+    room = max(width - _INDENT - 2, 20)
+    return textwrap.wrap(text, room, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+
+
+def _mark(level: str) -> str:
+    return click.style(f"{level:<8}", fg=_LEVELS[level], bold=level != "ok" or None)
+
+
+def summary(lines: Sequence[CheckLine]) -> str:
+    """Return `all is well`, or such as `2 errors, 1 warning`."""
+    counts = {level: sum(line.level == level for line in lines) for level in ("error", "warning")}
+    said = [f"{n:,} {level}{'' if n == 1 else 's'}" for level, n in counts.items() if n]
+    return ", ".join(said) or "all is well"

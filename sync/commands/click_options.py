@@ -37,13 +37,15 @@ def scope_options(function: FunctionT) -> FunctionT:
     stream = click.option(
         "--stream", "streams", multiple=True, metavar="NAME", help="Only this stream, or all of a source; repeatable."
     )
-    workspace = click.option("--workspace", "workspaces", multiple=True, metavar="NAME", help="Only this; repeatable.")
+    workspace = click.option(
+        "--workspace", "workspaces", multiple=True, metavar="NAME", help="Only this workspace; repeatable."
+    )
     return workspace(stream(function))
 
 
 def all_option(function: FunctionT) -> FunctionT:
     """Add --all; the command gets `whole: bool`."""
-    return click.option("--all", "whole", is_flag=True, help="List everything, however much it is.")(function)
+    return click.option("--all", "whole", is_flag=True, help="List everything, however long.")(function)
 
 
 def yes_option(function: FunctionT) -> FunctionT:

@@ -31,7 +31,7 @@ _WIDEST_CODE = 40
 def discover(as_json: bool, source: str, name: str | None, field: str | None, config: Path | None) -> None:
     """Show the objects of SOURCE, or the fields of its OBJECT with their types, labels and choices, or one FIELD.
 
-    Of a database: its tables and views with their sizes, or the columns of one. No record is read, only the newest
+    For a database: its tables and views with their sizes, or the columns of one. No record is read, only the newest
     value of columns that look like the time of a change.
     """
     from connectors.interface import Discovers
@@ -45,7 +45,9 @@ def discover(as_json: bool, source: str, name: str | None, field: str | None, co
     connector = open_source(loaded, source)
     try:
         if not isinstance(connector, Discovers):
-            raise click.UsageError(f"A source of the kind {loaded.sources[source].connector!r} cannot show that.")
+            raise click.UsageError(
+                f"A source of the kind {loaded.sources[source].connector!r} cannot list what it has."
+            )
         found = connector.discover(name)
     finally:
         connector.close()

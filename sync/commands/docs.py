@@ -25,7 +25,7 @@ def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: 
 def docs(page: str | None) -> None:
     """Show a page of the documentation, or list the pages.
 
-    On a terminal a page is laid out and shown by your pager; elsewhere it is printed as Markdown.
+    On a terminal, a page is shown in your pager; otherwise it is printed as Markdown.
 
     \b
     closingdealz-sync docs

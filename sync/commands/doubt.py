@@ -26,10 +26,10 @@ if TYPE_CHECKING:  # --help does without them
 @click.group()
 @config_option
 def doubt(config: Path | None) -> None:
-    """List, show and settle batches whose outcome nobody knows.
+    """List, show and settle batches whose outcome is unknown.
 
-    Their leads may have been created or not; they are never sent again on a guess. Look in ClosingDealz, then say what
-    you found with `doubt resolve`.
+    Their leads may have been created or not; they are never sent again on a guess. Look in ClosingDealz, then record
+    what you found with `doubt resolve`.
     """
     del config  # the subcommands find it
 
@@ -48,7 +48,7 @@ def list_(limit: int | None, as_json: bool, config: Path | None) -> None:
     if as_json:
         print_json({"batches": [doubt_as_json(each) for each in shown]})
         return
-    from sync.views.doubts_text import plain_list, print_list
+    from sync.views.doubts import plain_list, print_list
 
     if sys.stdout.isatty() and found:
         from rich.console import Console
@@ -81,10 +81,9 @@ def _found(config: Path | None) -> tuple[list[Doubt], int]:
 def show(batch: str, as_json: bool, config: Path | None) -> None:
     """Show what happened to BATCH, which leads it holds, and how to find out whether they arrived.
 
-    The names and addresses that it prints are personal data, for your own eyes.
+    The names and addresses that it prints are personal data, for your eyes only.
     """
-    from sync.views.doubts import doubt_as_json, leads_of
-    from sync.views.doubts_text import facts, how_to_settle, record_lines
+    from sync.views.doubts import doubt_as_json, facts, how_to_settle, leads_of, record_lines
     from sync.views.phrases import program
 
     with opened(config) as (loaded, ledger):
@@ -105,7 +104,9 @@ def show(batch: str, as_json: bool, config: Path | None) -> None:
 @click.argument("batch")
 @click.option("--landed", is_flag=True, help="The leads are in ClosingDealz.")
 @click.option("--absent", is_flag=True, help="They are not there: send them again.")
-@click.option("--record", "records", multiple=True, metavar="STREAM:ID|#N", help="Only this lead of it; repeatable.")
+@click.option(
+    "--record", "records", multiple=True, metavar="STREAM:ID|#N", help="Only this lead of the batch; repeatable."
+)
 @click.option("--by", metavar="NAME", help="Name recorded with the decision (default: your login).")
 @click.option("--note", metavar="TEXT", default="", help="Why; kept with the batch.")
 @yes_option
@@ -125,15 +126,15 @@ def resolve(
 ) -> int:
     """Settle BATCH: its leads are in ClosingDealz (--landed), or they are not and will be sent again (--absent).
 
-    It counts for all leads of the batch that are not settled yet, or for those that --record names. It is final, so it
+    It applies to all leads of the batch that are not settled yet, or to those that --record names. It is final, so it
     asks first.
 
-    Exit code: 0 settled, 65 it cannot be settled so.
+    Exit code: 0 settled, 65 it cannot be settled that way.
     """
     from sync.views.doubts import leads_of, note_of, why_not, why_not_leads
 
     if landed == absent:
-        raise click.UsageError("Say either --landed or --absent.")
+        raise click.UsageError("Choose either --landed or --absent.")
     word: Resolution = "landed" if landed else "absent"
     with opened(config) as (loaded, ledger):
         found = _find(ledger, batch)

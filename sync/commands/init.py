@@ -7,36 +7,81 @@ import os
 import re
 import secrets
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
+from connectors.registry import CONNECTORS
 from sync.commands.click_options import config_option
 from sync.commands.shipped import shipped
-from sync.config.starter import DATABASES, STARTERS, starter
 
+if TYPE_CHECKING:  # --help does without them
+    from connectors.interface import DraftCandidate, Drafts
+
+_DEFAULT = next(iter(CONNECTORS))
+_SHOWN = 30
+"""The most tables in a list."""
 _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+class _StarterKind(click.ParamType[str]):
+    """The kinds that the connector named before has files for; loaded only when they are asked for."""
+
+    name = "kind"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return _kinds(ctx).convert(value, param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return _kinds(ctx).shell_complete(ctx, param, incomplete)
+
+
+def _kinds(ctx: click.Context | None) -> click.Choice[str]:
+    connector = _DEFAULT if ctx is None else ctx.params.get("connector", _DEFAULT)
+    kinds = [kind for kind in starters(connector) if kind]
+    if not kinds:
+        raise click.UsageError(f"--database is not for --connector {connector}.")
+    return click.Choice(kinds)
+
+
+def starters(connector: str) -> Mapping[str, str]:
+    """Return the files to start from of that connector, by kind. Raises ConfigError, click.UsageError."""
+    from connectors.interface import OffersStarters
+    from connectors.registry import connector_type
+
+    kind = connector_type(connector)
+    if not isinstance(kind, OffersStarters):
+        raise click.UsageError(f"The connector {connector} has no file to start from.")
+    return kind.starters()
 
 
 @click.command()
 @click.option(
-    "--connector", type=click.Choice(sorted(STARTERS)), default="sql", show_default=True, help="The kind of source."
+    "--connector",
+    type=click.Choice(sorted(CONNECTORS)),
+    default=_DEFAULT,
+    show_default=True,
+    is_eager=True,
+    help="The kind of source.",
 )
 @click.option(
-    "--database", type=click.Choice(list(DATABASES)), default="sqlite", show_default=True, help="The kind of database."
+    "--database", type=_StarterKind(), help="The kind of database: sqlite (unless given), postgresql or mysql."
 )
 @click.option(
     "--from",
     "source",
     metavar="URL",
     help="Look at this database and write a stream for TABLE, with a mapping guessed from its columns. Name an "
-    "environment variable that holds the URL, and no password lands in the shell's history.",
+    "environment variable that holds the URL to keep the password out of the shell's history.",
 )
 @click.option("--example", is_flag=True, help="Print the file that shows every option, and write nothing.")
 @click.argument("names", nargs=-1, metavar="[TABLE] [PATH]")
 @config_option
 def init(  # noqa: PLR0917 - click passes them by name
-    connector: str, database: str, source: str | None, example: bool, names: tuple[str, ...], config: Path | None
+    connector: str, database: str | None, source: str | None, example: bool, names: tuple[str, ...], config: Path | None
 ) -> None:
     """Write a configuration file to start from: PATH, or what -c names, or ./config.toml.
 
@@ -47,22 +92,23 @@ def init(  # noqa: PLR0917 - click passes them by name
         click.echo(_example(connector), nl=False)
         return
     if len(names) > (1 if source is None else 2):
-        raise click.UsageError(f"{names[-1]!r} is too much: TABLE is for --from alone, and PATH comes last.")
+        raise click.UsageError(
+            f"{names[-1]!r} is one argument too many: TABLE is for --from alone, and PATH comes last."
+        )
     path = names[-1:] if source is None else names[1:2]
     target = Path(path[0]) if path else config or Path("config.toml")
     if source is None:
-        text = starter(database, connector)
+        files = starters(connector)
+        text = files[database] if database else next(iter(files.values()))
     else:
-        from sync.commands.init_from import candidates, drafted
-
-        if connector != "sql":
-            raise click.UsageError(f"--from is for databases, not for --connector {connector}.")
+        kind = _drafting(connector)
+        url, address = _url(kind, source)
         if not names:
-            click.echo(candidates(source))
+            click.echo(_listed(kind.candidates(url), source))
             return
-        if os.path.lexists(target):  # before the database is asked
+        if os.path.lexists(target):  # before the source is asked
             raise _exists(target)
-        text = drafted(source, names[0])
+        text = kind.draft(url, address, names[0])
     try:
         write_new(target, text.encode())
     except FileExistsError:
@@ -89,7 +135,7 @@ def _next_steps(target: Path, text: str) -> str:
             f"Wrote {target}, which only you can read. Put your own names into it, and set its secrets:",
             *(f"  export {name}=…" for name in secrets_to_set),
             "Then:",
-            f"  {program} check          # is all in place?",
+            f"  {program} check          # is everything in place?",
             f"  {program} preview        # which leads would it create? Sends nothing.",
             f"  {program} {last}",
         ]
@@ -101,8 +147,64 @@ def _next_steps(target: Path, text: str) -> str:
 
 def _example(connector: str) -> str:
     """Return the example file for this connector. Raises click.FileError where it is not installed."""
-    name = "config.example.toml" if connector == "sql" else f"connectors/{connector}/config.example.toml"
+    # The common example shows the options of the default connector beside the engine's own.
+    name = "config.example.toml" if connector == _DEFAULT else f"connectors/{connector}/config.example.toml"
     return shipped(name).read_text(encoding="utf-8")
+
+
+# ---- --from
+
+
+def _drafting(connector: str) -> Drafts:
+    """Return the connector if it can look at a source. Raises ConfigError, click.UsageError."""
+    from connectors.interface import Drafts
+    from connectors.registry import connector_type
+
+    kind = connector_type(connector)
+    if not isinstance(kind, Drafts):
+        raise click.UsageError(f"--from is for databases, not for --connector {connector}.")
+    return kind
+
+
+def _url(kind: Drafts, source: str) -> tuple[str, str]:
+    """Return the URL, and its spelling for the file, which never has a password. Raises click.UsageError."""
+    is_variable = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", source) is not None
+    text = os.environ.get(source, "").strip() if is_variable else source
+    if not text:
+        raise click.UsageError(f"The environment variable {source} is not set, and {source} is no URL.")
+    try:
+        address = kind.address(text)
+    except ValueError as error:
+        where = f"The environment variable {source}" if is_variable else "What --from names"
+        raise click.UsageError(f"{where} {error}.") from None
+    return text, f'{{ env = "{source}" }}' if is_variable else address
+
+
+def _listed(found: Sequence[DraftCandidate], source: str) -> str:
+    """Return the objects that look like companies or contacts as text; all where none does."""
+    from sync.views.phrases import printable
+
+    likely = [one for one in found if one.is_likely][:_SHOWN]
+    shown = likely or found[:_SHOWN]
+    if not shown:
+        return "This user can see no table or view."
+    width = max(len(printable(one.name)) for one in shown)
+    rows = [f"about {one.size:,} rows" if one.size else "" for one in shown]
+    repeated = source if "://" not in source else "URL"  # a URL may hold a password
+    example = f"closingdealz-sync init --from {shlex.quote(repeated)} {shlex.quote(printable(shown[0].name))}"
+    return "\n".join(
+        [
+            "These look like companies or contacts:"
+            if likely
+            else "Nothing looks like companies or contacts. This is what there is:",
+            *(
+                f"  {printable(one.name).ljust(width)}  {one.kind}  {size}".rstrip()
+                for one, size in zip(shown, rows, strict=True)
+            ),
+            *([f"  and {len(found) - len(shown):,} more"] if len(found) > len(shown) else []),
+            f"Then: {example}",
+        ]
+    )
 
 
 # ---- the file

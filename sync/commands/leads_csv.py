@@ -72,7 +72,7 @@ def layout_of(path: Path, named: Mapping[IdentityKind, Sequence[str]]) -> CsvLay
     with _opened(path) as file:
         sample = file.read(1 << 16)
     if "\0" in sample:
-        raise click.UsageError(f"{path} is not written in UTF-8: save it as such, and try again.")
+        raise click.UsageError(f"{path} is not written in UTF-8: save it in that encoding, and try again.")
     # the delimiter that finds most known columns wins; the sniffer alone errs on one-column files
     layouts = [_layout(sample, each, named) for each in dict.fromkeys((*",;\t|^~", _sniffed(sample)))]
     best = max(layouts, key=lambda each: len(each.columns))
@@ -84,7 +84,7 @@ def layout_of(path: Path, named: Mapping[IdentityKind, Sequence[str]]) -> CsvLay
     if not best.columns:
         raise click.UsageError(
             f"The first line of {path} names no column with e-mail addresses, domains or phone numbers: "
-            "say which it is, such as --column email=NAME."
+            "name it, such as --column email=NAME."
         )
     return best
 

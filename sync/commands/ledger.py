@@ -41,7 +41,7 @@ ledger.add_command(import_)
 def rename_stream(old: str, new: str, *, yes: bool, config: Path | None) -> None:
     """Let what the ledger knows as OLD be the stream NEW of the configuration, as it is declared there now.
 
-    For a stream that got another name, or whose database, table or workspace was moved while its records kept their
+    For a stream that was renamed, or whose database, table or workspace was moved while its records kept their
     ids. Nothing is sent again, so it asks first. The daemon must not be running.
     """
     from state.matching.foreign import Foreign
@@ -77,16 +77,17 @@ def rename_stream(old: str, new: str, *, yes: bool, config: Path | None) -> None
 @ledger.command()
 @config_option
 def create(config: Path | None) -> None:
-    """Make a new ledger, although the configuration had another one before.
+    """Make a new ledger although the configuration has had one before.
 
-    The new one knows nothing of what was sent: under `start = "all"` the next start sends everything, again. Without
-    need for a first start: `once` and `run` make the first ledger themselves.
+    The new one knows nothing of what was sent: under `start = "all"` the next start sends everything, again. Not needed
+    for a first start: `once` and `run` make the first ledger themselves.
     """
     from sync.engine.ledger_opening import create_ledger
 
     loaded = load(config)
     if loaded.ledger_path.exists():
         raise click.UsageError(f"There is a ledger already: {loaded.ledger_path}")
+    # Only on request: a start that finds its ledger missing refuses, because a new one sends everything again.
     create_ledger(loaded).close()
     click.echo(f"made {loaded.ledger_path}: it knows nothing of what was sent before")
 
@@ -95,9 +96,9 @@ def create(config: Path | None) -> None:
 @json_option
 @config_option
 def verify(as_json: bool, config: Path | None) -> int:
-    """Read the whole ledger and its receipts and say whether they are sound and agree. Works beside the daemon.
+    """Read the whole ledger and its receipts and report whether they are sound and agree. Works beside the daemon.
 
-    Exit code: 0 it is sound, 74 it is damaged.
+    Exit code: 0 sound, 74 damaged.
     """
     from sync.views.soundness import look
 
@@ -129,25 +130,25 @@ def _settle(kept: Ledger) -> None:
 
 
 @ledger.command()
-@click.option("--accept-loss", is_flag=True, help="Go on without receipts that are damaged: they are lost.")
+@click.option("--accept-loss", is_flag=True, help="Go on without damaged receipts, which are then lost.")
 @yes_option
 @json_option
 @config_option
 def rebuild(*, accept_loss: bool, yes: bool, as_json: bool, config: Path | None) -> None:
-    """Make a ledger from its receipts, or bring one that is older than they are up to them.
+    """Make a ledger from its receipts, or bring an older one up to date with them.
 
     For a ledger that was lost, damaged, or restored from a backup. Nothing is sent, and nothing that was sent will be
-    sent again. A ledger that is there is kept as a copy. --accept-loss cannot be undone once something is sent, so it
+    sent again. An existing ledger is kept as a copy. --accept-loss cannot be undone once something is sent, so it
     asks first. The daemon must not be running.
     """
     from state.rebuilding.rebuild import rebuild as rebuild_ledger
     from sync.shared.clock import SystemClock
     from sync.views.phrases import program
-    from sync.views.rebuilding import rebuilt_as_json, rebuilt_as_lines
+    from sync.views.soundness import rebuilt_as_json, rebuilt_as_lines
 
     loaded = load(config)
     if not yes and accept_loss:
-        ask("Receipts that are damaged are given up: what only they know may be sent again.", "Go on?")
+        ask("Damaged receipts are given up: what only they know may be sent again.", "Go on?")
     elif not yes and loaded.ledger_path.exists():
         what = f"The ledger {loaded.ledger_path} is kept as a copy, and one is made that its receipts agree with."
         ask_on_terminal(what, "Go on?")
@@ -167,9 +168,9 @@ def rebuild(*, accept_loss: bool, yes: bool, as_json: bool, config: Path | None)
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @config_option
 def backup(path: Path | None, config: Path | None) -> None:
-    """Copy the ledger and its key file to PATH (a folder or a new file), while the daemon goes on.
+    """Copy the ledger and its key file to PATH (a folder or a new file), while the daemon runs.
 
-    Without PATH the copy lies beside the ledger, named after the time. An existing file is never written over.
+    Without PATH the copy is put beside the ledger, named after the time. An existing file is never overwritten.
     """
     from state.backups import back_up, backup_path
 

@@ -64,8 +64,10 @@ class ImportFigures:
 @click.option(
     "--column", "columns", multiple=True, metavar="KIND=NAME", help="A column of email, domain or phone; repeatable."
 )
-@click.option("--dry-run", is_flag=True, help="Say which records would become known; write nothing.")
-@click.option("--forget", is_flag=True, help="Take the file's values out again; without --csv all that was imported.")
+@click.option("--dry-run", is_flag=True, help="Show which records would become known; write nothing.")
+@click.option(
+    "--forget", is_flag=True, help="Remove the file's values again; without --csv, everything that was imported."
+)
 @yes_option
 @json_option
 @config_option

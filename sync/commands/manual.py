@@ -15,7 +15,7 @@ SECTION = "8"
 @click.command()
 @click.pass_context
 def manual(context: click.Context) -> None:
-    """Print the man page of this version, in the language of man(7).
+    """Print the man page of this version, as troff source.
 
     \b
     closingdealz-sync manual | man -l -
@@ -103,10 +103,10 @@ def _text(text: str) -> str:
 
 EXIT_CODES: dict[int, str] = {
     0: "Done.",
-    64: "The command's words are wrong.",
-    65: "(once) Something needs a person; (settling) a batch or a record cannot be settled so.",
+    64: "Wrong usage: an unknown command, option or value.",
+    65: "(once) Something needs a person; (settling) a batch or a record cannot be settled that way.",
     70: "A defect of this program.",
-    74: "The ledger's disk or file cannot be written: nothing is sent that cannot be remembered.",
+    74: "The ledger's disk or file cannot be written: nothing is sent that cannot be recorded.",
     75: "Try again later: a source or ClosingDealz does not answer, or another process holds the ledger.",
     77: "Credentials, permissions, the plan, a table or a column are refused: a person must act.",
     78: "The configuration, a secret, or a ledger that does not belong to it. The service is not restarted.",
@@ -116,14 +116,14 @@ EXIT_CODES: dict[int, str] = {
 AFTER: dict[str, str | dict[str, str]] = {
     "Signals": {
         "SIGTERM, SIGINT": "run ends once what is in flight is answered; the same signal again leaves it in doubt.",
-        "SIGHUP": "run reads the configuration anew; a file that cannot be used is refused and the old one stays.",
+        "SIGHUP": "run reloads the configuration; an unusable file is refused, and the old one stays in force.",
     },
     "Environment": {
         "CLOSINGDEALZ_SYNC_CONFIG": "The configuration file, where -c is not given.",
-        "CLOSINGDEALZ_SYNC_DEBUG": "Show where in the program an error arose, as --debug does.",
+        "CLOSINGDEALZ_SYNC_DEBUG": "Show the program's traceback of an error, as --debug does.",
         "CONFIGURATION_DIRECTORY, STATE_DIRECTORY, CREDENTIALS_DIRECTORY": "Set by systemd: where config.toml, a "
         "relative ledger and secrets named by { credential = ... } are looked for.",
-        "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd: where run says that it is ready, and how often that it works.",
+        "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd: where run reports that it is ready and alive.",
         "JOURNAL_STREAM": "Set by systemd: lines of the log then begin with their priority.",
     },
     "Files": {

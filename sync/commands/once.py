@@ -33,9 +33,9 @@ if TYPE_CHECKING:  # --help does without them
 def once(most: int | None, quiet: bool, as_json: bool, streams: tuple[str, ...], config: Path | None) -> int:
     """Poll every source once, or only each STREAM (SOURCE.STREAM or SOURCE), deliver what is due, and stop.
 
-    The log goes to stderr, the balance to stdout. Ctrl-C ends the round in order: what is on the way is finished.
+    The log goes to stderr, the summary to stdout. Ctrl-C ends the round cleanly: requests under way are finished.
 
-    Exit code: 0 all is done, 65 something needs a person, 75 try again later (or interrupted, or another process has
+    Exit code: 0 done, 65 something needs a person, 75 try again later (or interrupted, or another process has
     the ledger), 77 credentials or the plan.
     """
     from sync.commands.choose import choose_streams
@@ -126,9 +126,10 @@ def _interruptible(round_: Round) -> Iterator[Callable[[Engine], None]]:
             raise click.Abort
         if received and not engine.is_stopping:
             # not click.echo: it would write past the panel that stands in for sys.stderr
-            print("stopping: what is on the way is finished first", file=sys.stderr)
+            print("stopping: requests under way are finished first", file=sys.stderr)
             round_.interrupt()
 
+    # Put back at the end: whoever calls this as a library has handlers of their own.
     before = {each: signal.signal(each, handler) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield look

@@ -22,13 +22,13 @@ _HEAD = "# Written by `closingdealz-sync paths` from [ledger] of the configurati
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 @config_option
 def paths(config: Path | None, dry_run: bool) -> int:
     """Let the service write where `receipts_copy` and `backups_to` are, outside its own folder.
 
-    Makes the folders that are missing, for the service's user, and a drop-in of its unit (`paths.conf`). Say it again
-    after an edit of [ledger]; then restart the service. Needs root.
+    Makes the folders that are missing, for the service's user, and a drop-in of its unit (`paths.conf`). Run it again
+    after editing [ledger], then restart the service. Needs root.
     """
     from sync.installation.layout import InstallLayout
     from sync.installation.machine import Failed, Machine
@@ -98,7 +98,7 @@ def _make(folder: Path, unit: str, machine: Machine) -> None:
     if folder.exists():
         return
     if not folder.parent.is_dir():
-        raise Failed(f"{folder.parent} is not there: mount what belongs there, or make it; then say this again")
+        raise Failed(f"{folder.parent} is not there: mount what belongs there, or make it; then run this again")
     machine.make_folder(folder, 0o700)
     if machine.dry_run:
         return

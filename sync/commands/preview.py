@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # --help does without them
 def preview(most: int, ids: tuple[str, ...], as_json: bool, stream: str | None, config: Path | None) -> None:
     """Show the leads that records of STREAM (SOURCE.STREAM; all without one) would become. Sends and writes nothing.
 
-    What it prints is personal data, for your own eyes; nothing of it goes to the log.
+    The output is personal data, for your eyes only; none of it goes to the log.
     """
     from sync.commands.choose import choose_streams
     from sync.views.json_form import json_of

@@ -13,17 +13,17 @@ from sync.commands.output import print_json
 
 @click.command()
 @click.argument("streams", nargs=-1, required=True, metavar="STREAM...")
-@click.option("--accept", is_flag=True, help="Read nothing: it is right that `where` skips all records so far.")
+@click.option("--accept", is_flag=True, help="Read nothing: `where` is meant to skip all records so far.")
 @json_option
 @config_option
 def reread(streams: tuple[str, ...], *, accept: bool, as_json: bool, config: Path | None) -> None:
-    """Read the records of STREAM again that `where` left out.
+    """Read records of STREAM again that `where` left out.
 
-    For an edited `where`: the records that it wants now are found without waiting until they change. What becomes of
-    them at the stream's next poll is held for your approval, however few they are; the stream's `start` still counts.
-    The name of a source stands for all of its streams.
+    Use it after editing `where`: records that pass now are found without waiting for them to change. The leads that the
+    stream's next poll makes of them are held for your approval, however few they are; the stream's `start` still
+    applies. A source's name stands for all its streams.
 
-    A stream of whose first scan no record passed needs a person: fix its `where`, or say --accept.
+    A stream whose first scan found no record that passes needs a person: fix its `where`, or use --accept.
     """
     from sync.commands.choose import choose_streams
     from sync.polling import progress

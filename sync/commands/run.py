@@ -12,10 +12,10 @@ from sync.commands.click_options import config_option
 @click.command()
 @config_option
 def run(config: Path | None) -> None:
-    """Poll and deliver until SIGTERM or SIGINT; SIGHUP reads the configuration anew.
+    """Poll and deliver until SIGTERM or SIGINT; SIGHUP reloads the configuration.
 
-    The log goes to stdout, one JSON object a line (pretty on a terminal). Another process with the same ledger ends
-    this one with exit code 75.
+    The log goes to stdout, one JSON object a line (pretty on a terminal). It exits with 75 if another process has the
+    ledger.
     """
     from sync.config.load import find_config
     from sync.service import daemon

@@ -29,15 +29,15 @@ if TYPE_CHECKING:  # --help does without them
 @json_option
 @config_option
 def send_test(workspace: str | None, probe_rejection: bool, yes: bool, as_json: bool, config: Path | None) -> int:
-    """Send one test lead to ClosingDealz and say what came of it. No program can take the lead back.
+    """Send one test lead to ClosingDealz and report what happened. The lead cannot be taken back.
 
-    It keeps to the rate limit, also beside a running daemon, and touches nothing else in the ledger, but for a
-    rest that it proves to be over.
+    It respects the rate limit, even beside a running daemon, and changes nothing else in the ledger, except that a
+    success ends the workspace's rest.
 
     With --probe-rejection one request carries a good lead and one that breaks the server's rules. Look in ClosingDealz
     then: if the good one is there, a rejected batch is created in part, and on_rejected must be "hold".
 
-    Exit code: 0 created (with --probe-rejection: rejected), 65 rejected (created) or nobody can know, 75 not now,
+    Exit code: 0 created (with --probe-rejection: rejected), 65 rejected (created) or unknown, 75 try again later,
     77 credentials, plan or address.
     """
     from sync.commands.choose import choose_workspace
@@ -87,8 +87,9 @@ def _print(report: dict[str, Any] | list[str]) -> None:
 
 def _confirm(what: str) -> None:
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{what} No program can take it back: add --yes to say that you mean it.")
-    click.echo(f"{what}\nNo program can take it back.", err=True)
+        raise click.UsageError(f"{what} It cannot be taken back: add --yes to confirm.")
+    click.echo(f"{what}\nIt cannot be taken back.", err=True)
+    # Enter alone is a no: nothing irreversible happens by accident.
     click.confirm("Send it?", abort=True, err=True)
 
 
@@ -154,5 +155,5 @@ _WORDS = {
     "refused": "refused: nothing was created; try again later",
     "rejected": "rejected: the server will not have this lead; nothing should have been created",
     "paused": "refused: nothing was created, and it needs a person",
-    "in_doubt": "in doubt: nobody can know whether it was created",
+    "in_doubt": "in doubt: it is unknown whether it was created",
 }

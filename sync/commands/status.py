@@ -25,7 +25,7 @@ NARROW = 60
 @click.command()
 @scope_options
 @all_option
-@click.option("--exit-code", is_flag=True, help="End with 65 where something needs a person.")
+@click.option("--exit-code", is_flag=True, help="Exit with 65 if something needs a person.")
 @json_option
 @config_option
 def status(
@@ -39,10 +39,10 @@ def status(
 ) -> int:
     """Show what needs a person, and what is read, waiting or delivered. Works beside the daemon and changes nothing.
 
-    Of more than 20 streams and workspaces only those are listed that have something to say (--all lists all).
+    With more than 20 streams and workspaces, only those with something to report are listed (--all lists all).
 
-    Exit code: 0; with --exit-code 65 where something needs a person; 78 where the file cannot be used: then it shows
-    what the ledger alone tells.
+    Exit code: 0; with --exit-code 65 if something needs a person; 78 if the file cannot be used: it then shows what
+    the ledger alone knows.
     """
     from sync.commands.choose import choose_scope
     from sync.config.load import find_config, load_config

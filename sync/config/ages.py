@@ -33,6 +33,7 @@ class Age:
 
 def ages_of(config: Config, now: float) -> tuple[Age, ...]:
     """Return every known end of support of the sources in use, the nearest first; `now` in seconds since 1970."""
+    # Vendors name a day without a zone: here it is UTC's, and one day more or less does not matter.
     today = datetime.fromtimestamp(now, UTC).date()
     found = (
         Age(name, ending, (ending.date - today).days)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from connectors.registry import CONNECTORS
 from sync.config.schema import OWN_KEYS, Extended
 from sync.shared.errors import Problem
 
@@ -20,7 +21,7 @@ Location = tuple[int | str, ...]
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _NEEDED = {
     "api_key": 'a table such as { env = "NAME" }',
-    "connector": 'the kind of source, such as "sql"',
+    "connector": f"the kind of source ({', '.join(sorted(CONNECTORS))})",
     "from": "an expression that yields a list, such as the name of a child",
     "start": '"all", "now" or a date',
 }

@@ -58,6 +58,7 @@ def source_model(source: type[BaseModel], stream: type[BaseModel], child: type[B
     for common, own in ((Source, source), (Stream, stream)):
         if clash := keys_of(common).keys() & keys_of(own).keys():
             raise TypeError(f"{own.__name__} has keys of the engine's own: {', '.join(sorted(clash))}")
+    # The fields are copied, so that those of the engine's own models stay as they are.
     joined_stream = create_model(
         "JoinedStream",
         __base__=Stream,

@@ -18,7 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from connectors.registry import CONNECTORS
 from sync.config.value_types import (
+    Memo,
     check_base_url,
     check_constant,
     check_cron,
@@ -30,7 +32,6 @@ from sync.config.value_types import (
     parse_start,
 )
 from sync.shared.durations import Duration
-from sync.shared.memo import Memo
 from sync.shared.secrets import SecretRef
 
 Expression = Annotated[str | bool | int | float, BeforeValidator(check_expression)]
@@ -113,7 +114,7 @@ class Workspace(Table):
         "characters), so that you find what a batch in doubt has created.",
     )
     unknown_statuses: list[Annotated[int, Field(ge=300, le=599)]] = Field(
-        [], description="More HTTP statuses after which nobody knows what was created."
+        [], description="More HTTP statuses after which it is unknown what was created."
     )
     on_unknown: Literal["hold", "resend"] = Field(
         "hold",
@@ -313,7 +314,7 @@ class Stream(Extended):
 class Source(Extended):
     """One system that records come from."""
 
-    connector: str = Field(description='"sql", "salesforce" or "hubspot".')
+    connector: str = Field(description=f"The kind of source: {', '.join(CONNECTORS)}.")
     every: Duration = Field(timedelta(minutes=5), ge=_SECOND, le=_YEAR, description="How often its streams are read.")
     cron: Annotated[str, AfterValidator(check_cron)] | None = Field(
         None, description="Instead of every: minute, hour, day, month and weekday (mon, tue …)."

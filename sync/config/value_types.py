@@ -1,12 +1,14 @@
-"""Checks single values of the configuration file; raises ValueError in plain words."""
+"""Checks single values of the configuration file; raises ValueError in plain words. What was computed from one is
+kept with it."""
 
 from __future__ import annotations
 
 import ipaddress
 import math
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
 LABEL_LENGTH = 64
@@ -166,3 +168,34 @@ def _split_url(value: str) -> tuple[SplitResult, int | None]:
         raise ValueError(
             'must be an address such as "https://app.closingdealz.io", with a port from 1 to 65535'
         ) from None
+
+
+# ---- computed values
+
+
+InputsT = TypeVar("InputsT")
+ComputedT = TypeVar("ComputedT")
+
+
+class Memo:
+    """Computed values by key, each with the inputs that it was computed from. May be used from several threads.
+
+    All memos are equal: what was computed from an object is no part of what the object says.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[object, object]] = {}
+
+    def get(self, key: str, inputs: InputsT, compute: Callable[[InputsT], ComputedT]) -> ComputedT:
+        """Return the value kept under `key` if it was computed from equal inputs, or compute and keep it."""
+        kept = self._kept.get(key)
+        if kept is None or kept[0] != inputs:
+            # two threads may compute the same value at once; either is right, and assignment is atomic
+            kept = self._kept[key] = (inputs, compute(inputs))
+        return cast("ComputedT", kept[1])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Memo)
+
+    def __hash__(self) -> int:
+        return hash(Memo)

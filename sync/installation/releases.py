@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sync.installation.layout import NAME, InstallLayout
 from sync.installation.machine import Failed, Machine
-from sync.installation.requirements import NAME_IN_WHEEL, chosen
 
 KEPT = 2
 """The number of releases that stay: the one in use, and the one to go back to."""
@@ -127,7 +127,9 @@ def make(release: Release, wheel: Path, extras: Sequence[str], machine: Machine,
     pip: list[str | Path] = [
         release.path / "bin/pip",
         "install",
+        # Everything is compiled at the end: the service's user may not write there later.
         "--no-compile",
+        # Never from source: building a package would run its code as root.
         "--only-binary",
         ":all:",
         *_from(wheels),
@@ -137,6 +139,7 @@ def make(release: Release, wheel: Path, extras: Sequence[str], machine: Machine,
     else:
         pins = release.path / "requirements.txt"
         pins.write_text(chosen(read_pins(wheel), extras), encoding="utf-8")
+        # The pins name every package with its hash, so pip has nothing to resolve and nothing to choose.
         machine.run("install", *pip, "--require-hashes", "--no-deps", "--requirement", pins)
         machine.run("install", *pip, "--no-deps", wheel.resolve())
     machine.run("look at the whole", release.path / "bin/pip", "check")
@@ -193,3 +196,38 @@ def _from(wheels: Path | None) -> Sequence[str]:
     """Return pip's options for where to look: the index it is configured for, or only a folder of wheels."""
     quiet = ("--quiet", "--disable-pip-version-check")
     return quiet if wheels is None else (*quiet, "--no-index", "--find-links", str(wheels.resolve()))
+
+
+# ---- the pinned versions
+
+
+PATH = Path(__file__).with_name("requirements.txt")
+NAME_IN_WHEEL = "sync/installation/requirements.txt"
+_EXTRAS = "# for "
+
+
+def pins_of(text: str, extras: Collection[str] | None = None) -> Mapping[str, str]:
+    """Return each package's lines, by its name (and marker); those for other extras than these are left out."""
+    found: dict[str, str] = {}
+    wanted, name = True, ""
+    for line in text.splitlines(keepends=True):
+        if line.startswith(_EXTRAS):
+            wanted = extras is None or not {*line[len(_EXTRAS) :].strip().split(", ")}.isdisjoint(extras)
+        elif line.startswith((" ", "\t")):
+            found[name] += line
+        elif line.strip() and not line.startswith("#"):
+            name = line.rstrip(" \\\n") if wanted else ""
+            found[name] = line
+            wanted = True
+    found.pop("", None)
+    return found
+
+
+def chosen(text: str, extras: Collection[str]) -> str:
+    """Return the lines that pip is to be given for these extras."""
+    return "".join(pins_of(text, extras).values())
+
+
+def names_of(text: str) -> set[str]:
+    """Return the names of all packages, as indexes write them."""
+    return {re.sub(r"[-_.]+", "-", re.split(r"[\s=]", line)[0]).lower() for line in pins_of(text)}

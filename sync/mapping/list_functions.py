@@ -138,6 +138,6 @@ def _line(value: Json) -> str:
 
 
 def label(field: Json, _: Json = None) -> Json:
-    """Return the name that the source's users see for a code (HubSpot, Salesforce); null where the source has none for
+    """Return the name that the source's users see for a code; null where the source has none for
     it."""
     return field  # the label beside the field, and the field itself: see expressions.py

@@ -10,7 +10,7 @@ _INTEGER = r"0|-?[1-9]\d{0,19}"  # digits after a leading 0 may be somebody's te
 _TELEPHONE = re.compile(r"-?\d{7,15}", re.ASCII)  # E.164 has at most 15 digits; without a country's code, 7 are usual
 _UUID = r"\{?[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}\}?"
 _OPAQUE = re.compile(f"{_INTEGER}|{_UUID}", re.ASCII | re.IGNORECASE)
-_SALESFORCE = re.compile(r"[a-zA-Z0-9]{18}")
+_CHECKED = re.compile(r"[a-zA-Z0-9]{18}")
 _CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
@@ -18,13 +18,13 @@ def is_opaque(id_: str, *, given: bool = False) -> bool:
     """Return whether an id is an integer, a UUID or a CRM's id; each part of a key of several columns must be one.
 
     An integer of 7 to 15 digits may be a telephone number, whatever its column's type, unless all of the source's ids
-    are `given` by its vendor. Salesforce's ids have 18 characters, of which the last three are a checksum: no name
+    are `given` by its vendor. Some CRM's ids have 18 characters, of which the last three are a checksum: no name
     passes for one by chance.
     """
     parts = id_.split("/")
     if not given and any(map(_TELEPHONE.fullmatch, parts)):
         return False
-    return all(_OPAQUE.fullmatch(part) or _is_salesforce(part) for part in parts)
+    return all(_OPAQUE.fullmatch(part) or _is_checked(part) for part in parts)
 
 
 def log_name(id_: str, number: int | None, *, given: bool = False) -> str | None:
@@ -44,10 +44,11 @@ def number_of(text: str) -> int | None:
 
 
 def checksum(id15: str) -> str:
-    """Return the three characters that turn one of Salesforce's ids of 15 characters into the one of 18."""
+    """Return the three characters that complete an id of 15 characters, whose case counts, to the one of 18: five
+    bits in each, one for every capital letter."""
     fives = (id15[start : start + 5] for start in (0, 5, 10))
     return "".join(_CHECK[sum(1 << at for at, letter in enumerate(five) if "A" <= letter <= "Z")] for five in fives)
 
 
-def _is_salesforce(text: str) -> bool:
-    return bool(_SALESFORCE.fullmatch(text)) and text[15:] == checksum(text[:15])
+def _is_checked(text: str) -> bool:
+    return bool(_CHECKED.fullmatch(text)) and text[15:] == checksum(text[:15])

@@ -12,6 +12,8 @@ from typing import TypeAlias
 
 from sqlalchemy.engine import URL
 
+from connectors.registry import reader_of
+
 TomlValue: TypeAlias = "str | int | float | Sequence[TomlValue] | Mapping[str, TomlValue]"
 Values: TypeAlias = Mapping[str, TomlValue]
 
@@ -36,6 +38,12 @@ def workspace_tables(base_url: str, values: Values | None = None, more: str = ""
 def source_table(name: str, connector: str, values: Values, more: str = "") -> str:
     """Write a source without its streams."""
     return toml_table(f"sources.{name}", {"connector": connector, **values}, more)
+
+
+def database_table(name: str, path: Path, values: Values) -> str:
+    """Write a source that is a SQLite database, without its streams."""
+    url = sqlite_url(path)
+    return source_table(name, reader_of(url), {"url": url, **values})
 
 
 def stream_tables(

@@ -47,6 +47,7 @@ def reconcile(
     """
     counts = Counter(wanted)
     in_doubt = [key for key, state in states.items() if state == "in_doubt"]
+    # What is in doubt may be there or not; either is within the promise.
     reasons = {*in_doubt, *excused}
     return Differences(
         lost=[key for key, n in counts.items() if created.get(key, 0) < n and key not in reasons],
@@ -66,6 +67,7 @@ def query(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
     """
     if not path.exists():
         return []
+    # The daemon may be writing: a reader waits for its turn instead of failing.
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as database:
         try:
             return database.execute(sql, values).fetchall()

@@ -66,6 +66,7 @@ class Fork:
     def kill(self) -> int:
         """End it by SIGKILL, and return its exit code."""
         self.send_signal(signal.SIGKILL)
+        # A process that waits for a disk ends only when the kernel lets go of it, signal or not.
         while (code := self.wait()) is None:
             pass
         return code

@@ -138,12 +138,12 @@ def _batches(ledger: Ledger, scope: Scope) -> Iterator[Need]:
     for workspace, found in _by_workspace(ledger.verdicts.in_doubt(), scope):
         leads, since = _leads(found), min(int(str(each["ended_at"] or each["claimed_at"])) for each in found)
         what = f"{count(leads, 'lead')} of {count(len(found), 'batch', 'batches')} in doubt"
-        cure = "look in ClosingDealz whether they arrived"
+        cure = "check in ClosingDealz whether they arrived"
         yield Need("in_doubt", workspace, what, cure, ("doubt list",), since, leads, len(found))
     for workspace, found in _by_workspace(cut_off_batches(ledger), scope):
         leads, since = _leads(found), min(int(str(each["claimed_at"])) for each in found)
         what = f"{count(leads, 'lead')} of {count(len(found), 'batch', 'batches')} cut off on the wire"
-        what += ": settled by their receipts, or in doubt, once `run` or `once` starts"
+        what += ": the next start of `run` or `once` settles this from the receipts, or puts it in doubt"
         yield Need("cut_off", workspace, what, "start `run` or `once`", (), since, leads, len(found))
 
 

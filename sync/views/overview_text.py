@@ -160,7 +160,7 @@ def _rest(overview: Overview, workspace: WorkspaceView) -> Iterator[str]:
     when = f"next try in {format_duration(max(float(round(left)), 1.0))}" if left > 0 else "due to be tried again"
     # a rest ends with the next request that succeeds, and without leads there is none
     if not workspace.pending:
-        when = "no lead waits now: the next one tells whether it is over"
+        when = "no lead is waiting: the next one shows whether it is fixed"
     yield f"rests ({pace.rest}): {pace.cause}; {when}"
     # the cure is printed once: not here if the workspace is listed among the needs
     if pace.hint and not any(each.subject == workspace.name for each in overview.needs.of("workspace")):
@@ -187,7 +187,7 @@ def _left_out(overview: Overview, streams: Sequence[StreamView], workspaces: Seq
         (len(overview.workspaces) - len(workspaces), "workspace"),
     )
     said = " and ".join(count(n, word) for n, word in left if n)
-    return f"{said} without anything to say are not listed: --all, --workspace or --stream shows them" if said else ""
+    return f"{said} with nothing to report are not listed: --all, --workspace or --stream shows them" if said else ""
 
 
 # ---- plain lines

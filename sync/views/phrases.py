@@ -71,6 +71,7 @@ def ago(milliseconds: int, now: int) -> str:
 
 def printable(text: str, most: int = 300) -> str:
     """Return foreign text on one line of at most `most` characters, control characters replaced."""
+    # Cut first: foreign text may have megabytes, and only its beginning is shown.
     line = "".join(character if character.isprintable() else "\ufffd" for character in text[: most + 1])
     return line if len(line) <= most else line[: most - 1] + "…"
 
@@ -103,8 +104,10 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
     close = get_close_matches(name, known, n=1)
     if close:
         return f" Did you mean {close[0]!r}?"
+    # A longer list would bury the message.
     return f" There is {joined(sorted(known))}." if 0 < len(known) <= 8 else ""
 
 
 def _utc(milliseconds: int) -> datetime:
+    # In whole numbers: dividing as a float would turn some milliseconds into their neighbours.
     return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(microsecond=milliseconds % 1000 * 1000)

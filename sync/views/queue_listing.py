@@ -108,9 +108,9 @@ def became(waiting: WaitingRecord) -> Reason:
     if waiting.merged_into is not None:
         return Reason("", "its record was merged into another one", hint="merge the leads in ClosingDealz by hand")
     filtered = waiting.fit == "filtered"
-    what = "`where` leaves its record out now" if filtered else "its record is gone at its source"
+    what = "`where` now excludes its record" if filtered else "its record is gone at its source"
     if waiting.stands_for is not None:
-        kept = f"{what}; {waiting.stands_for} goes without that person because of it"
+        kept = f"{what}; {waiting.stands_for} leaves that person out because of it"
         return Reason("", kept, hint="keep the lead: there is no other; correct it in ClosingDealz by hand")
     cure = "delete or change the lead in ClosingDealz by hand"
     return Reason("", what, hint=cure if filtered else "delete the lead in ClosingDealz by hand, or keep it")
@@ -200,10 +200,10 @@ def _without_a_lead(waiting: WaitingRecord) -> tuple[Reason, ...]:
         case "deleted":
             return (Reason("", "is gone at its source"),)
         case "filtered":
-            return (Reason("", "is not wanted any more", hint="the mapping's `where` leaves it out now"),)
+            return (Reason("", "is not wanted any more", hint="the mapping's `where` now excludes it"),)
         case "unfit":
             reasons = reasons_of(waiting.reason)
-            said = ": ".join(["cannot be a lead as it is now", *filter(None, ["; ".join(map(str, reasons))])])
+            said = ": ".join(["cannot become a lead as it is now", *filter(None, ["; ".join(map(str, reasons))])])
             return (Reason("", said, hint=next((each.hint for each in reasons), "")),)
         case "eligible":
             return ()
@@ -211,13 +211,13 @@ def _without_a_lead(waiting: WaitingRecord) -> tuple[Reason, ...]:
 
 def _what_changed(waiting: WaitingRecord, leads: Leads, differs: Sequence[FieldChange]) -> Reason:
     if leads.now is None:
-        return Reason("", "changed; what it says now is not kept any more")
+        return Reason("", "changed; its present values are no longer kept")
     if leads.was is None:
         said = "; ".join(str(each) for each in reasons_of(waiting.reason))
         return Reason("", f"changed; {_UNKNOWN[leads.source]}" + (f" ({said})" if said else ""))
     # the wire differs in contacts that are left out, which a comparison of leads cannot show
     if not differs and waiting.left_out:
-        return Reason("", "contacts came to it that have leads of their own; nothing else differs")
+        return Reason("", "it gained contacts that have leads of their own; nothing else differs")
     # the first reading under an edited mapping marks what also changed at its source
     if not differs:
         return Reason("", "was modified when its mapping was edited; no field differs")
@@ -225,9 +225,9 @@ def _what_changed(waiting: WaitingRecord, leads: Leads, differs: Sequence[FieldC
 
 
 _UNKNOWN = {
-    "created": "what its lead was created with is not kept any more",
-    "by hand": "what its lead was changed to by hand is not kept any more",
-    "before": "its lead was there before, so nobody knows what it has",
+    "created": "what its lead was created with is no longer kept",
+    "by hand": "what its lead was changed to by hand is no longer kept",
+    "before": "its lead was there before, so its content is unknown",
 }
 
 

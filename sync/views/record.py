@@ -142,7 +142,7 @@ def _lead(found: RecordView) -> str:
         case "yes":
             return f"created{by}" if by else "was there before this program sent anything"
         case "maybe":
-            return f"nobody knows whether it was created{by}"
+            return f"it is unknown whether it was created{by}"
         case "no":
             return "none yet"
 
@@ -157,4 +157,4 @@ def _documents(found: RecordView) -> Iterator[str]:
         yield "  what was read of it"
         yield from (f"    {line}" for line in json_lines(found.source))
     elif found.waiting.state in {"quarantined", "held"}:
-        yield "  its values are not kept any more; they are read again by its id when they are needed"
+        yield "  its values are no longer kept; they are read again by its id when needed"

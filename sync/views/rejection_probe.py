@@ -113,9 +113,9 @@ _THEN: dict[Verdict, Mapping[str, str]] = {
         'set on_rejected = "hold" in {table}',
     },
     "created": {
-        "Both are there": "the server does not hold leads to its own page, so a bad one is hardly ever rejected; "
-        "what a rejected batch creates is still not known",
-        "Only the good one is there": "it leaves bad leads out and says nothing; look at what the mapping sends",
+        "Both are there": "the server does not hold leads to its own page, so a bad one is hardly "
+        "ever rejected; what a rejected batch creates is still unknown",
+        "Only the good one is there": "it drops bad leads without saying so; look at what the mapping sends",
     },
     "in_doubt": {
         "Neither is there": "a batch with a bad lead creates nothing, but its answer does not say so; such batches "

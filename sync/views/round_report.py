@@ -154,7 +154,7 @@ def troubles(report: RoundReport, program: str) -> list[str]:
     if needs:
         lines += ["", "needs a person", *(f"  {line}" for line in needs)]
     if not report.balanced:
-        what = "these figures do not agree with the ledger: something else settled records meanwhile, or it is a fault"
+        what = "these figures do not agree with the ledger: something else settled records, or this is a defect"
         lines += _trouble(what, f"see what the ledger holds: {program} status")
     return lines
 

@@ -67,6 +67,7 @@ def out_of_queue(queue: Queue, waiting: WaitingRecord) -> SettlingRefusal:
         return SettlingRefusal(waiting, "is not listed as orphaned", final=False)
     # what is on the wire is settled by its answer, whatever the queue
     if elsewhere and (queue == "drift" or waiting.state in ON_THE_WIRE):
+        # What waits already was only asked for twice, which is no mistake.
         return SettlingRefusal(waiting, elsewhere, waiting.state != "pending")
     if queue == "drift":
         lead = "has no lead" if waiting.lead_exists == "no" else "has not changed since its lead was created"
@@ -80,8 +81,8 @@ def not_fit(waiting: WaitingRecord) -> SettlingRefusal | None:
     """Return why no lead can be sent of a drifted record as it is now; None where one can."""
     why = {
         "deleted": "is gone at its source: there is no lead to send",
-        "filtered": "is not wanted any more: there is no lead to send",
-        "unfit": "cannot be a lead as it is now",
+        "filtered": "is excluded by `where` now: there is no lead to send",
+        "unfit": "cannot become a lead as it is now",
     }.get(waiting.fit)
     return SettlingRefusal(waiting, why, final=True) if why else None
 
@@ -108,7 +109,7 @@ def settled_as_lines(settled: SettlingReport) -> list[str]:
         became[_became(settled.queue, settled.word, state)] += n
     lines = [f"{count(n, 'record')}: {text}" for text, n in became.items()]
     if settled.unchanged:
-        lines.append(f"{count(settled.unchanged, 'record')} unchanged: asked for before, or changed meanwhile")
+        lines.append(f"{count(settled.unchanged, 'record')} unchanged: asked for before, or changed in the meantime")
     lines += [
         f"{stream} is not in the configuration: its records wait until it is" for stream in settled.not_configured
     ]
@@ -121,7 +122,7 @@ def _became(queue: Queue, word: QueueAction, state: str) -> str:
     if queue == "orphaned":
         return "listed no more"
     if word == "ack":
-        return "no drift any more, the lead stands for what the record says now"
+        return "no longer drift: the lead now counts as up to date"
     return {
         "pending": "to be sent",
         "again": "to be read again at the next poll of the stream, and sent if it can be",

@@ -22,9 +22,7 @@ LASTING_SECONDS = 900.0
 """An outage of a source or workspace that lasts longer needs a person."""
 FULL_BYTES = 4 * 1024 * 1024
 """With less free space the ledger's disk counts as full: its write-ahead log alone may need as much."""
-_LASTING = (
-    "nothing is lost, and it is tried again by itself; look whether the network and [workspaces] base_url are right"
-)
+_LASTING = "nothing is lost, and it is retried automatically; check the network and [workspaces] base_url"
 
 _ORDER: tuple[NeedKind, ...] = ("ledger", "daemon", "config", "stalled", "receipts", "workspace", "stream")
 
@@ -59,6 +57,7 @@ def is_lasting(incident: Incident, now: int) -> bool:
         case "certain":
             return True
         case "refused":
+            # A source that is just restarting may refuse once.
             return incident.times > 1
         case "passing":
             return incident.times >= COUNTED or now - incident.since >= LASTING_SECONDS * 1000
@@ -102,11 +101,11 @@ def place_needs(ledger: Path) -> Iterator[Need]:
     # the nearest folder that exists tells which disk it would be
     place = ledger if ledger.parent.exists() else next(each for each in ledger.parents if each.parent.exists())
     if is_on_read_only_disk(place):
-        cause = f"the disk of {ledger} is read-only: nothing can be remembered, so nothing is sent"
-        cure = "look into the kernel's log (dmesg), and mount it for writing"
+        cause = f"the disk of {ledger} is read-only: nothing can be recorded, so nothing is sent"
+        cure = "look at the kernel's log (dmesg), and mount it for writing"
         yield Need("ledger", str(ledger), cause, cure)
     elif (free := free_bytes(place)) is not None and free < FULL_BYTES:
-        cause = f"the disk of {ledger} is full ({free:,} bytes left): what cannot be remembered is not sent"
+        cause = f"the disk of {ledger} is full ({free:,} bytes left): what cannot be recorded is not sent"
         yield Need("ledger", str(ledger), cause, "make room there, and start the daemon again where it ended")
     # of a ledger that exists this user may be a mere reader: the daemon has another
     elif not ledger.exists() and not os.access(place.parent, os.W_OK | os.X_OK):
@@ -127,7 +126,7 @@ def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
         is_over = in_force is not None and found.at <= max(in_force.since, in_force.stopped or 0)
         if is_over or found.is_busy or holder(ledger.path) is not None:
             return
-    cause = f"the daemon ended by itself: {found.cause}"
+    cause = f"the daemon ended on its own: {found.cause}"
     yield Need("daemon", found.config, cause, found.hint or "fix that, then start it again", ("check",), found.at)
 
 
@@ -136,21 +135,21 @@ def _process(ledger: Ledger) -> Iterator[Need]:
     in_force, process = ledger.incidents.in_force(), holder(ledger.path)
     # it still holds the lock, so it looks alive by every other sign
     if process and _is_halted(process):
-        cause = f"the process that reads and sends (pid {process}) is halted by a signal (SIGSTOP, Ctrl-Z)"
+        cause = f"the process that reads and sends (pid {process}) is suspended by a signal (SIGSTOP, Ctrl-Z)"
         yield Need(
-            "daemon", in_force.config if in_force else str(ledger.path), cause, f"let it go on: kill -CONT {process}"
+            "daemon", in_force.config if in_force else str(ledger.path), cause, f"resume it: kill -CONT {process}"
         )
     if in_force is None or process is not None:
         return
     if in_force.error:
-        cause = f"the daemon ended by itself: {in_force.error}"
+        cause = f"the daemon ended on its own: {in_force.error}"
         yield Need(
             "daemon", in_force.config, cause, in_force.hint or "fix that, then start it again", (), in_force.stopped
         )
     # an orderly end would have written when; if only the ledger could not be told, `start_needs` says why it ended
     elif in_force.stopped is None and not _says_why(in_force):
         cause = "the daemon is gone without having been stopped (killed, its disk full, or the machine went down)"
-        yield Need("daemon", in_force.config, cause, "look into its log, then start it again", (), None)
+        yield Need("daemon", in_force.config, cause, "look at its log, then start it again", (), None)
 
 
 def _says_why(in_force: InForce) -> bool:
@@ -183,14 +182,14 @@ def _overdue(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
         if name in failing or now - last <= 1000 * (allowance(source, last / 1000) + POLL_DEADLINE):
             continue
         cause = f"was not read for {ago(last, now).removesuffix(' ago')}, although the daemon runs"
-        yield Need("stalled", name, cause, "look into its log, and restart it", (), last)
+        yield Need("stalled", name, cause, "look at its log, and restart it", (), last)
 
 
 def _receipts(ledger: Ledger) -> Iterator[Need]:
     for place in ledger.places.all:
         if not place.exists():
-            cause = f"the receipts {place.path} are gone: what was sent is remembered in one place less"
-            cure = "mount what belongs there, and restart: what is lost is written anew from the ledger"
+            cause = f"the receipts {place.path} are gone: what was sent is recorded in one place fewer"
+            cure = "mount what belongs there, and restart: what is lost is written again from the ledger"
             # the copy is never made anew by itself: what belongs there may just not be mounted
             if place is ledger.places.copy:
                 cure = "mount what belongs there, and restart; if it is lost, name another [ledger] receipts_copy"
@@ -211,7 +210,7 @@ def _workspaces(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
             # other rests say nothing about the next lead, and there is none to try
             if pace.rest not in REFUSED_ALTOGETHER:
                 continue
-            cure += "; no lead waits now: the next one tells whether it is over, or a test lead:"
+            cure += "; no lead is waiting: the next one, or a test lead, shows whether it is fixed:"
             commands = (f"send-test --workspace {name}",)
         yield Need("workspace", name, cause, cure, commands, since)
 

@@ -82,7 +82,7 @@ def test_what_comes_to_a_company_and_has_a_lead_is_said_to_be_no_other_change(wo
     done = world.json("once")
     assert (done["drifted"], done["sent"]) == (1, 0)
     listed = world.run("drift", "list").stdout
-    assert "contacts came to it that have leads of their own; nothing else differs" in listed
+    assert "it gained contacts that have leads of their own; nothing else differs" in listed
 
 
 def test_an_import_leaves_its_addresses_out_of_companies(world: World) -> None:

@@ -8,8 +8,7 @@ import pytest
 from rich.console import Console
 
 from state.rows import Claim
-from sync.views.doubts import doubts_of
-from sync.views.doubts_text import print_list
+from sync.views.doubts import doubts_of, print_list
 from tests.commands.command_world import World, doubtful, rule_of
 
 
@@ -280,8 +279,8 @@ def test_what_was_cut_off_is_told_and_not_settled(world: World) -> None:
 
     assert world.json("status")["needs_person"]["cut_off"] == {"batches": 1, "leads": 3}
     assert (
-        "3 leads of 1 batch cut off on the wire: settled by their receipts, or in doubt, once `run` or `once` starts"
-        in (world.run("status").stdout)
+        "3 leads of 1 batch cut off on the wire: the next start of `run` or `once` settles this from the receipts,"
+        " or puts it in doubt" in (world.run("status").stdout)
     )
     (listed,) = world.json("doubt", "list")["batches"]
     assert (listed["batch"], listed["state"], listed["cut_off"], listed["open"]) == (batch, "sending", True, 3)

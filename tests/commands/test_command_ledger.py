@@ -142,7 +142,7 @@ def test_receipts_that_are_gone_are_no_reason_to_restore_an_older_ledger(world: 
     assert "are missing" in found["faults"][0]
     said = world.run("ledger", "verify").stdout
     assert found["cure"] in said
-    assert "written anew from the ledger" in said
+    assert "written again from the ledger" in said
     assert "backup" not in said
     world.run("once")
     assert world.run("ledger", "verify").exit_code == 0, "the cure works as printed"

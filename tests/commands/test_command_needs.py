@@ -256,7 +256,7 @@ def test_another_key_ends_the_rest_of_the_one_before_though_nothing_is_sent(worl
     world.sql("UPDATE companies SET status = 'internal', updated_at = '2026-02-02 00:00:00'")
     once(world, key="no-such-key")
     assert items(world) == [("workspace", "main")]
-    assert "no lead waits now: the next one tells whether it is over" in world.run("status").stdout
+    assert "no lead is waiting: the next one shows whether it is fixed" in world.run("status").stdout
     once(world, key="no-such-key")
     assert ("workspace", "main") in items(world), "a restart with the same key proves nothing"
     once(world)
@@ -420,7 +420,7 @@ def test_of_many_only_those_with_something_to_say_are_listed(world: World) -> No
     short, whole = world.run("status").stdout, world.run("status", "--all").stdout
     assert "stream erp.companies" in short
     assert "erp.p7" not in short
-    assert "31 streams without anything to say are not listed: --all, --workspace or --stream" in short
+    assert "31 streams with nothing to report are not listed: --all, --workspace or --stream" in short
     assert "stream erp.p7" in whole
     assert len(world.json("status")["streams"]) == 32
     checked = world.run("check").stdout.splitlines()

@@ -127,7 +127,7 @@ def test_a_word_without_a_selector_says_whom_it_would_concern_and_does_nothing(w
     for word in WORDS[queue]:
         result = settle(world, queue, word)
         assert result.exit_code == 64
-        assert f"This concerns {what}: 2 of erp.companies. Say which: " in " ".join(result.stderr.split())
+        assert f"This concerns {what}: 2 of erp.companies. Choose them with " in " ".join(result.stderr.split())
     assert states(world) == before
 
 
@@ -203,7 +203,7 @@ def test_an_unfit_record_shows_what_was_read_and_an_expired_one_says_so(world: W
     assert '      "name": "xxxxxxxx' in text
     write(world, "UPDATE records SET payload = NULL")
     write(world, "DELETE FROM source_values")
-    assert "its values are not kept any more" in world.run("quarantine", "show", "erp.companies:1").stdout
+    assert "its values are no longer kept" in world.run("quarantine", "show", "erp.companies:1").stdout
 
 
 @pytest.mark.parametrize("queue", GROUPS)

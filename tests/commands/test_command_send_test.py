@@ -46,7 +46,7 @@ def test_json_holds_verdict_and_lead(world: World) -> None:
         ("429", 75, "refused", "refused: nothing was created; try again later"),
         ("503", 75, "refused", "the server is unavailable (503)"),
         ("404", 77, "paused", "check [workspaces] base_url"),
-        ("500", 65, "in_doubt", "in doubt: nobody can know whether it was created"),
+        ("500", 65, "in_doubt", "in doubt: it is unknown whether it was created"),
         ("reset-after", 65, "in_doubt", "no answer after "),
         ("not-succeeded", 65, "in_doubt", "does not say that the leads were created"),
         ("refuse:example.com", 65, "rejected", "perhaps the names in [workspaces.NAME.wire]"),

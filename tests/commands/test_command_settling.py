@@ -33,7 +33,7 @@ def test_on_a_terminal_it_asks(world: World, answer: str, code: int, left: int) 
     done, screen = world.on_a_screen("held", "approve", "--all", answer=answer)
     assert done == code
     assert "This concerns 2 held records: 2 of erp.companies." in screen
-    assert "no program can take back" in " ".join(screen.split())
+    assert "cannot be taken back" in " ".join(screen.split())
     assert len(ids(world, "held")) == left
     assert screen.endswith("\nNothing was done.\n") is (code == 130)
 
@@ -42,7 +42,7 @@ def test_without_a_terminal_it_needs_a_yes(world: World) -> None:
     held(world, [1])
     result = world.run("held", "approve", "--all")
     assert result.exit_code == 64
-    assert "Add --yes to say that you mean it" in " ".join(result.stderr.split())
+    assert "Add --yes to confirm" in " ".join(result.stderr.split())
     assert ids(world, "held") == ["1"]
 
 
@@ -65,7 +65,7 @@ def test_what_is_unfit_is_read_again_at_the_next_poll_although_its_date_did_not_
     assert settle(world, "quarantine", "retry", "--all").stdout == f"2 records: {said}\n"
     assert "(read again at the next poll)" in world.run("quarantine", "list").stdout
     again = settle(world, "quarantine", "retry", "--all")
-    assert again.stdout == "2 records unchanged: asked for before, or changed meanwhile\n"
+    assert again.stdout == "2 records unchanged: asked for before, or changed in the meantime\n"
     assert once(world) == 1
     assert world.arrived() == ["Firm 1"]
     assert ids(world, "quarantine") == ["2"]
@@ -154,8 +154,8 @@ def test_drift_of_every_kind_says_what_it_is(world: World) -> None:
     assert reasons == {
         "1": "name and industry changed",
         "2": "is not wanted any more",
-        "3": "cannot be a lead as it is now: name: longer than 256 characters (it has 300)",
-        "4": "changed; what its lead was created with is not kept any more",
+        "3": "cannot become a lead as it is now: name: longer than 256 characters (it has 300)",
+        "4": "changed; what its lead was created with is no longer kept",
     }
     assert ids(world, "drift", "--reason", "INDUSTRY") == ["1"]
     rows = work_list(world)
@@ -168,7 +168,7 @@ def test_a_known_record_that_changed_says_that_nobody_knows_its_lead(world: Worl
     drifted(world, [1])
     (one,) = world.json("drift", "list")["listed"]
     assert one["state"] == "known"
-    why = "changed; its lead was there before, so nobody knows what it has"
+    why = "changed; its lead was there before, so its content is unknown"
     assert [each["rule"] for each in one["reasons"]] == [why]
     assert {"field": "name", "was": None, "is": "Other 1"} in one["changes"]
     assert settle(world, "drift", "ack", *STREAM, "--id", "1").exit_code == 0
@@ -181,7 +181,7 @@ _FROM_NOW = 'start = "now"\non_change = "hold"\n\n[sources.erp.streams.companies
 def test_an_acknowledged_change_is_drift_no_more_until_the_next_one(world: World) -> None:
     drifted(world, [1, 2])
     result = settle(world, "drift", "ack", *STREAM, "--id", "1")
-    assert result.stdout == "1 record: no drift any more, the lead stands for what the record says now\n"
+    assert result.stdout == "1 record: no longer drift: the lead now counts as up to date\n"
     assert ids(world, "drift") == ["2"]
     again = settle(world, "drift", "ack", *STREAM, "--id", "1")
     assert again.stdout == "erp.companies:1 has not changed since its lead was created (delivered)\n"
@@ -214,8 +214,8 @@ def test_what_cannot_be_resent_is_named_with_why(world: World) -> None:
     assert result.exit_code == 65
     assert result.stdout.splitlines() == [
         "1 record: to be sent",
-        "erp.companies:2 is not wanted any more: there is no lead to send",
-        "erp.companies:3 cannot be a lead as it is now",
+        "erp.companies:2 is excluded by `where` now: there is no lead to send",
+        "erp.companies:3 cannot become a lead as it is now",
     ]
 
 

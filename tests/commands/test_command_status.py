@@ -111,7 +111,7 @@ def test_a_short_rest_needs_nobody_yet_but_is_not_called_well(world: World, wait
         assert shown.endswith("nothing needs a person yet, but 1 workspace cannot send now\n")
         assert "base_url" in shown
     else:
-        assert "rests (unknown): no answer; no lead waits now: the next one tells whether it is over\n" in shown
+        assert "rests (unknown): no answer; no lead is waiting: the next one shows whether it is fixed\n" in shown
         assert shown.endswith("nothing needs a person\n")
 
 
@@ -125,7 +125,7 @@ def test_what_needs_a_person_comes_with_commands_and_the_servers_words(world: Wo
     lines = world.run("status").stdout.splitlines()
 
     at = lines.index("needs a person:")
-    assert lines[at + 1] == "  2 leads of 1 batch in doubt: look in ClosingDealz whether they arrived"
+    assert lines[at + 1] == "  2 leads of 1 batch in doubt: check in ClosingDealz whether they arrived"
     assert lines[at + 2] == f"    closingdealz-sync -c {world.config} doubt list"
 
 

@@ -2,14 +2,15 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from sync.cli import main
-from sync.commands.init import write_new
-from sync.config.starter import DATABASES, starter
+from sync.commands.init import starters, write_new
 
 
 @pytest.fixture(autouse=True)
@@ -21,13 +22,13 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments))
 
 
-@pytest.mark.parametrize("database", DATABASES)
+@pytest.mark.parametrize("database", starters("sql"))
 def test_it_writes_what_is_asked_for(tmp_path: Path, database: str) -> None:
     os.umask(0o022)
     result = run("init", "--connector", "sql", "--database", database)
     path = tmp_path / "config.toml"
     assert result.exit_code == 0
-    assert path.read_text() == starter(database)
+    assert path.read_text() == starters("sql")[database]
     assert path.stat().st_mode & 0o777 == 0o600
     assert os.listdir(tmp_path) == ["config.toml"]
     for step in ("check", "preview", "once "):
@@ -38,7 +39,7 @@ def test_it_writes_what_is_asked_for(tmp_path: Path, database: str) -> None:
 def test_it_writes_one_for_salesforce(tmp_path: Path) -> None:
     result = run("init", "--connector", "salesforce")
     assert result.exit_code == 0
-    assert (tmp_path / "config.toml").read_text() == starter(connector="salesforce")
+    assert (tmp_path / "config.toml").read_text() == starters("salesforce")[""]
     for name in ("CLOSINGDEALZ_API_KEY", "SF_CLIENT_ID", "SF_CLIENT_SECRET"):
         assert f"export {name}=…" in result.stdout
 
@@ -70,6 +71,21 @@ def test_a_folder_that_is_not_there() -> None:
 def test_an_unknown_kind_is_a_usage_error() -> None:
     assert run("init", "--connector", "sapphire").exit_code == 64
     assert run("init", "--database", "oracle").exit_code == 64
+    assert "'sqlite', 'postgresql', 'mysql'" in run("init", "--database", "oracle").stderr
+
+
+def test_a_connector_without_kinds_of_database_takes_none() -> None:
+    result = run("init", "--connector", "hubspot", "--database", "mysql")
+    assert result.exit_code == 64
+    assert "is not for --connector hubspot" in result.stderr
+
+
+def test_help_loads_no_connector() -> None:
+    code = "import sys; from sync.cli import main; main(['init', '--help'], standalone_mode=False); "
+    code += "sys.exit(any(name in sys.modules for name in ('sqlalchemy', 'pydantic')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(kind in done.stdout for kind in starters("sql"))
 
 
 def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

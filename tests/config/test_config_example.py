@@ -10,11 +10,11 @@ import pytest
 from pydantic import BaseModel
 
 from connectors.registry import CONNECTORS, connector_type
+from sync.commands.init import starters
 from sync.config.explain import keys_of
 from sync.config.load import load_config, warnings_of
 from sync.config.mappings import compile_all
 from sync.config.schema import Config, ContactTable, Source, Stream
-from sync.config.starter import DATABASES, STARTERS, starter
 from sync.shared.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -178,11 +178,11 @@ def test_the_example_works_as_it_stands() -> None:
 
 
 @pytest.mark.parametrize(
-    ("database", "connector"), [*((name, "sql") for name in DATABASES), *(("sqlite", name) for name in STARTERS)]
+    ("connector", "database"), [(name, database) for name in CONNECTORS for database in starters(name)]
 )
-def test_what_init_writes_loads(database: str, connector: str, tmp_path: Path) -> None:
+def test_what_init_writes_loads(connector: str, database: str, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    path.write_text(starter(database, connector), encoding="utf-8")
+    path.write_text(starters(connector)[database], encoding="utf-8")
     path.chmod(0o600)
     config = load_config(path)
     assert warnings_of(config) == ()

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.config.file import find_config
-from sync.config.load import load_config, warnings_of
+from sync.config.load import find_config, load_config, warnings_of
 from sync.config.mappings import compile_all
 from sync.config.schema import Config, Stream
 from sync.engine.stream_specs import open_source, stream_specs
@@ -160,7 +159,7 @@ class TestFinding:
         def refuse(*_: object, **__: object) -> None:
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr("sync.config.file.open", refuse, raising=False)
+        monkeypatch.setattr("sync.config.load.open", refuse, raising=False)
         with pytest.raises(ConfigError, match="cannot be read: Permission denied \\(run this as the user"):
             load_config(tmp_path / "config.toml")
 

@@ -81,7 +81,7 @@ CASES: list[tuple[str, str, list[str]]] = [
     # what is missing
     (KEY, "", ['workspaces.main.api_key: is required: a table such as { env = "NAME" }']),
     (URL, "", [f"{S}.url: is required"]),
-    ('connector = "shelf"', "", [f'{S}.connector: is required: the kind of source, such as "sql"']),
+    ('connector = "shelf"', "", [f"{S}.connector: is required: the kind of source (hubspot, salesforce, sql)"]),
     (START, "", [f'{C}.start: is required: "all", "now" or a date']),
     (CHANGE, "", [f'{C}.on_change: is required: "hold" or "resend"']),
     (KIND, "", [f'{C}.lead.kind: is required: "company" or "contact"']),

@@ -375,7 +375,7 @@ def test_what_cannot_be_used_is_said(sqlite_server: Sqlite, mariadb_server: Mari
         (("NO_SUCH_VARIABLE", "companies"), 64, "NO_SUCH_VARIABLE is not set"),
         (("not a url", "companies"), 64, "is not a database URL"),
         ((sqlite_server.url, "compnies"), 77, "'companies'"),
-        ((sqlite_server.url, "companies", "a.toml", "b.toml"), 64, "is too much"),
+        ((sqlite_server.url, "companies", "a.toml", "b.toml"), 64, "is one argument too many"),
         (("mysql://u@127.0.0.1:1/x", "companies"), 75, "cannot be reached"),
     ):
         result = run("init", "--from", *arguments)

@@ -23,10 +23,8 @@ from sync.trial.demo.evidence import (
     look_at_server,
     look_at_source,
 )
-from sync.trial.demo.sample import write_sample
-from sync.trial.demo.screen import Screen
-from sync.trial.demo.settings import write_settings
-from sync.trial.demo.story import DemoFailed, Story, tell
+from sync.trial.demo.sample import write_sample, write_settings
+from sync.trial.demo.story import DemoFailed, Screen, Story, tell
 from sync.trial.sandbox.running import start
 from sync.trial.sandbox.settings import SandboxOptions
 

@@ -15,15 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from sync.config.cautions import warnings_of
-from sync.config.load import load_config
+from sync.config.load import load_config, warnings_of
 from sync.installation import releases
-from sync.installation.__main__ import main
-from sync.installation.install_steps import _allow_paths
+from sync.installation.__main__ import _allow_paths, main
 from sync.installation.layout import NAME, InstallLayout
 from sync.installation.machine import Failed, Machine
-from sync.installation.releases import is_complete
-from sync.installation.requirements import NAME_IN_WHEEL
+from sync.installation.releases import NAME_IN_WHEEL, is_complete
 
 ROOT = Path(__file__).parents[2]
 METADATA = """Metadata-Version: 2.4
@@ -61,7 +58,7 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InstallLayout:
             shutil.copy(ROOT / example / "config.example.toml", release.share / example)
         (release.path / ".complete").touch()
 
-    monkeypatch.setattr("sync.installation.install_steps.make", make)
+    monkeypatch.setattr("sync.installation.__main__.make", make)
     return InstallLayout(tmp_path / "image")
 
 

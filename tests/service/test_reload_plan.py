@@ -14,9 +14,8 @@ from state.ledger import Ledger
 from sync.config.load import load_config
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.edited_queries import Comparisons
-from sync.engine.engine import Engine
+from sync.engine.engine import Changes, Engine
 from sync.engine.reload import Accepted, accept
-from sync.engine.roster import Changes
 from sync.shared.errors import LedgerUntrusted, SourceUnavailable
 from tests.service.reload_world import Scene, Tenant
 

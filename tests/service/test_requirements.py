@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from sync.installation.releases import _NO_DRIVERS
-from sync.installation.requirements import NAME_IN_WHEEL, PATH, chosen, names_of, pins_of
+from sync.installation.releases import _NO_DRIVERS, NAME_IN_WHEEL, PATH, chosen, names_of, pins_of
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

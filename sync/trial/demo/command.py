@@ -16,7 +16,7 @@ import click
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Do it in DIR, a new or empty folder, and leave everything there.",
+    help="Run in DIR, a new or empty folder, and keep everything there.",
 )
 @click.option("--yes", "-y", "--no-pause", "no_pause", is_flag=True, help="Do not wait for Enter between the steps.")
 @click.option(
@@ -29,8 +29,8 @@ def demo(keep: Path | None, sample: Path | None, *, no_pause: bool) -> None:
     """Show a whole run with a sample database and the sandbox.
 
     It needs no account and no file, and nothing leaves this machine: a database of invented companies is read, sent to
-    a stand-in for ClosingDealz, read again, changed, and read again. What it shows it also checks, against the
-    database and against what the stand-in received; if anything does not agree, it ends with exit code 70.
+    a stand-in for ClosingDealz, read again, changed, and read again. Everything it shows is also checked, against the
+    database and against what the stand-in received; if anything disagrees, it exits with 70.
     """
     if sample is not None:
         if keep is not None:

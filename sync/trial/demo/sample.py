@@ -1,4 +1,7 @@
-"""Writes the sample database: invented companies and contacts, as untidy as real databases are."""
+"""Writes the sample database and the configuration that reads it: invented companies and contacts, as
+untidy as real databases are.
+
+Telephone numbers come from the ranges that regulators reserve for fiction; e-mail domains are reserved by RFC 2606."""
 
 from __future__ import annotations
 
@@ -13,19 +16,84 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-from sync.trial.demo.invented import (
-    BRANCHES,
-    DOMAINS,
-    FIRST_NAMES,
-    LAST_NAMES,
-    MOBILES,
-    PLACES,
-    SEGMENTS,
-    STEMS,
-    STREETS,
-    TITLES,
-    City,
+from sync.commands.init import write_new
+from sync.trial.configuration import (
+    BY_ID_AND_TIME,
+    database_table,
+    stream_tables,
+    toml_table,
+    workspace_tables,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class City:
+    """A city, with patterns of its telephone numbers and postal codes."""
+
+    city: str
+    country: str
+    zip: str
+    phones: tuple[str, ...]
+    """Patterns; `{:03d}` or `{:02d}` stands for the digits of the reserved range."""
+    forms: tuple[str, ...]
+    """Legal forms of companies there."""
+
+
+STEMS = (
+    "Quarzfeder", "Übermorgen", "Tintenfass", "Wolkenkamm", "Löwenzahn", "O'Wren", "Café Déjà-Bu", "Łąkowa",
+    "Nebelkrähe", "D'Almanac", "Ærlig", "Zuckerspindel", "Mondscheibe", "Kettensäule", "Straßenstern", "Hummelflug",
+    "Paperkite", "Señor Tornillo", "Glühwurm", "Moosgrün", "Copperkettle", "Žlutý Kůň", "Fjordlys", "Siebenschläfer",
+    "Ivory Anchor", "Kråkebær", "Rübenzahl & Töchter", "Thistledown", "Papier 24/7", "Élan Vert",
+)  # fmt: skip
+
+BRANCHES = (
+    ("Werkzeuge", "Mechanical engineering"),
+    ("Logistik", "Logistics"),
+    ("Software", "Software"),
+    ("Möbel", "Furniture"),
+    ("Energie", "Energy"),
+    ("Bakery", "Food"),
+    ("Instruments", "Measuring instruments"),
+    ("Verlag", "Publishing"),
+    ("Textil", "Textiles"),
+    ("Medical", "Medical technology"),
+    ("Druck", "Printing"),
+    ("Garden", "Horticulture"),
+)
+
+PLACES = (
+    City("Berlin", "DE", "10{:03d}", ("030 23125-{:03d}", "+49 30 23125 {:03d}", "030/23125{:03d}"), ("GmbH", "AG")),
+    City("Hamburg", "DE", "20{:03d}", ("040 66969-{:03d}", "(040) 66969 {:03d}"), ("GmbH", "GmbH & Co. KG")),
+    City("Köln", "DE", "50{:03d}", ("0221 4710-{:03d}", "+49 (0)221 4710 {:03d}"), ("GmbH", "KG")),
+    City("München", "DE", "80{:03d}", ("089 99998-{:03d}", "089/99998 {:03d}"), ("GmbH", "SE")),
+    City("London", "GB", "E1 {:03d}", ("+44 20 7946 0{:03d}",), ("Ltd", "LLP")),
+    City("New York", "US", "10{:03d}", ("+1 212-555-01{:02d}", "+1 (212) 555-01{:02d}"), ("Inc.", "LLC")),
+)
+
+MOBILES = ("0171 39200{:02d}", "+49 171 39200 {:02d}", "0171-39200{:02d}")
+
+STREETS = ("Musterstraße", "Am Beispielhof", "Probegasse", "Sample Lane", "Demoplatz", "Specimen Road")
+
+FIRST_NAMES = (
+    "Zoë", "Björn", "Anaïs", "Siobhán", "Jürgen", "Łucja", "Noor", "Ömer", "Ida", "Renée", "Tomás", "Kai", "Mette",
+    "Çelik", "Hanna", "Søren", "Ada", "Matěj", "Pia-Lotte", "Ruben",
+)  # fmt: skip
+
+LAST_NAMES = (
+    "Mustermann", "Probst-Beispiel", "O'Sample", "Quittenmus", "van der Probe", "Nuñez-Demo", "Åkertest", "Pfefferminz",
+    "D'Exemple", "Testowska", "Dreizack", "McSpecimen", "Großbeispiel", "Ñandú", "Blindtext", "Ipsum",
+)  # fmt: skip
+
+TITLES = (
+    "Managing director", "Head of purchasing", "Leiterin Einkauf", "CTO", "Geschäftsführer", "Assistant to the board",
+    "Sales", "Qualitätssicherung", None,
+)  # fmt: skip
+
+SEGMENTS = ("A", "B", "B", "C", "C", "C", "X", None)
+"""X is missing from the configuration's lookup table, as happens in practice."""
+
+DOMAINS = ("example", "example.com", "example.net", "example.org")
+
 
 SEED = 7
 COMPANIES = 300
@@ -242,3 +310,61 @@ def _slug(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     kept = "".join(mark if mark.isalnum() else "-" for mark in plain.replace("'", ""))
     return "-".join(part for part in kept.split("-") if part)
+
+
+# ---- the configuration
+
+
+API_KEY = "sandbox-key"
+
+_HEAD = "# The demo's configuration: a sample database is read, and the sandbox stands in for ClosingDealz.\n\n"
+_SEGMENTS = {"A": "key account", "B": "mid market", "C": "small business"}
+_LEAD = {
+    "kind": "company",
+    "where": "status != 'internal'",
+    "name": "name",
+    "industry": "industry",
+    "employee_count": "employees",
+    "emails": "[email, billing_email]",
+    "phones": "[e164(phone, 'DE')]",
+    "socials": ["website", "linkedin_url"],
+    "addresses": ["join(', ', [street, zip, city, country])"],
+    "labels": ["'erp'", "lookup('segments', segment)"],
+}
+_CONTACTS = {
+    "from": "contacts",
+    "name": "first_name",
+    "last_name": "last_name",
+    "role": "title",
+    "emails": "[email]",
+    "phones": "[e164(phone, 'DE'), e164(mobile, 'DE')]",
+}
+_COMMENTS = {
+    "start": "send what is there already, too",
+    "on_change": "a lead that changes later is listed, not sent again",
+}
+
+
+def write_settings(folder: Path, *, database: Path, base_url: str) -> Path:
+    """Write `config.toml` and the key file it names, readable by their owner only.
+
+    Raises FileExistsError, and OSError if they cannot be written.
+    """
+    write_new(folder / "api-key.txt", f"{API_KEY}\n".encode())
+    path = folder / "config.toml"
+    text = (
+        _HEAD
+        + workspace_tables(base_url, {"api_key": {"file": "api-key.txt"}})
+        + toml_table("lookups.segments", _SEGMENTS)
+        + database_table("erp", database, {"every": "5m"})
+        + stream_tables(
+            "erp.companies",
+            {"table": "companies", **BY_ID_AND_TIME},
+            _LEAD,
+            children={"contacts": {"table": "contacts", "parent": "company_id", **BY_ID_AND_TIME}},
+            contacts=_CONTACTS,
+            comments=_COMMENTS,
+        )
+    )
+    write_new(path, text.encode())
+    return path

@@ -52,13 +52,13 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address; no other is allowed.")
-@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one.")
 @click.option(
     "--store",
     default="closingdealz-sandbox.db",
     show_default=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The SQLite file that keeps what arrives; an existing one is carried on.",
+    help="The SQLite file that keeps what arrives; an existing one is continued.",
 )
 @click.option(
     "--key", "keys", multiple=True, default=("sandbox-key",), show_default=True, help="An API key; repeatable."
@@ -66,22 +66,24 @@ Examples:
 @click.option("--plan", default="basic", show_default=True, type=click.Choice(PLANS), help="The workspace's plan.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Requests per window and key.")
 @click.option("--per", default="60s", show_default=True, type=_DURATION, help="The limit's window.")
-@click.option("--segments", type=click.IntRange(1), help="ASP.NET's window of so many segments, not the exact one.")
+@click.option(
+    "--segments", type=click.IntRange(1), help="Use ASP.NET's window with this many segments instead of the exact one."
+)
 @click.option("--heartbeat", default="100ms", show_default=True, type=_DURATION, help="How often segments may turn.")
 @click.option(
     "--latency", default="0s", type=_Parsed("range", parse_latency), help="Delay each way, such as 5ms-150ms."
 )
-@click.option("--stall", default="0s=0", type=_Parsed("stall", parse_stall), help="A rare longer one: 3s=0.01.")
+@click.option("--stall", default="0s=0", type=_Parsed("stall", parse_stall), help="A rare longer delay: 3s=0.01.")
 @click.option("--fault", "faults", multiple=True, type=_Parsed("name=rate", parse_rate), help="A failure; repeatable.")
 @click.option("--script", default="", help="Failures one by one, before the rates: 'ok,timeout-after,429*3,ok*'.")
 @click.option("--hang", default="5m", show_default=True, type=_DURATION, help="How long a time-out fault lasts.")
-@click.option("--seed", type=int, help="Makes chance repeatable.")
+@click.option("--seed", type=int, help="Makes random failures repeatable.")
 @click.option("--child", is_flag=True, hidden=True, help="Print the URL only, end with standard input.")
 def sandbox(store: Path, faults: tuple[tuple[str, float], ...], *, child: bool, **given: Any) -> None:
     """Serve a stand-in for the ClosingDealz API on this machine.
 
     It takes leads as the real API does, with its limit, its rules and its answers, keeps them in a file and shows them
-    at /_sandbox/leads. It fails on purpose where told to. Nothing leaves this machine.
+    at /_sandbox/leads. It fails on purpose when you ask it to. Nothing leaves this machine.
     """
     try:
         options = SandboxOptions(store=store.absolute(), faults=dict(faults), **given)

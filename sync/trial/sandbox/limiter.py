@@ -35,6 +35,7 @@ class ExactLog:
         return len(admitted) < self._limit
 
     def take(self, now: int) -> bool:
+        # A refused request takes no place: otherwise a client that retries would never get in again.
         if not self.room(now):
             return False
         self._admitted.append(now)

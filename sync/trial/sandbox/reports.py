@@ -124,5 +124,6 @@ def most_in_window(times: Sequence[int], window: int) -> int:
 
 
 def _time(microseconds: int) -> str:
+    # In whole numbers: dividing as a float would turn some microseconds into their neighbours.
     moment = datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -70,6 +70,8 @@ def _check_object(
     if not isinstance(value, dict):
         return "", "must be an object"
     for name, content in value.items():
+        # ASP.NET's web defaults match names in any case and ignore unknown ones:
+        # https://learn.microsoft.com/dotnet/standard/serialization/system-text-json/configure-options#web-defaults-for-jsonserializeroptions
         check = fields.get(name) or fields.get(name.lower())
         if check is None:
             unknown.add((prefix + name)[:LABEL_LIMIT])
@@ -80,6 +82,8 @@ def _check_object(
 
 def length(text: str) -> int:
     """Return the number of UTF-16 code units of a text."""
+    # ASP.NET's length attributes count .NET's chars, which are UTF-16 code units:
+    # https://learn.microsoft.com/dotnet/api/system.string.length
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
@@ -153,6 +157,7 @@ def _boolean(value: Any) -> tuple[str, str] | None:
 
 
 def _employees(value: Any) -> tuple[str, str] | None:
+    # In Python true and false are integers, too; in JSON they are not.
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= EMPLOYEE_LIMIT):
         return None
     return "", f"must be a whole number from 0 to {EMPLOYEE_LIMIT}"

@@ -36,8 +36,8 @@ def selftest() -> None:
     default=40,
     show_default=True,
     metavar="N",
-    help="Kill it around each request and around N steps, evenly spread (a large number: every step), and meddle once"
-    " with each of its files in each way; 0: none of these.",
+    help="Kill it around each request and around N steps, evenly spread (a large number: every step), and tamper once "
+    "with each of its files in each way; 0: none of these.",
 )
 @click.option(
     "--schedules",
@@ -45,24 +45,24 @@ def selftest() -> None:
     default=40,
     show_default=True,
     metavar="N",
-    help="Kill it N times more at random, each time over and over, with failures of the server and all the rest.",
+    help="Run N more trials with repeated random kills, server failures and all the rest.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The first random schedule.")
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Do it in DIR, a new folder, and leave everything there.",
+    help="Run in DIR, a new folder, and keep everything there.",
 )
 @json_option
 def crash(*, steps: int, schedules: int, seed: int, keep: Path | None, as_json: bool) -> int:
-    """Kill the daemon at every step and at random, and see whether anything is lost or sent twice.
+    """Kill the daemon at every step and at random, and check that nothing is lost or sent twice.
 
-    It runs in a scratch folder against the built-in sandbox, beside whatever else runs here; nothing leaves this
-    machine. The server fails on purpose, the disk is full at times, the clock is set by hours while the daemon lives,
-    the ledger is lost and rebuilt. Its files are meddled with, before a process starts and while it lives: the lock is
+    It runs in a scratch folder against the built-in sandbox, without disturbing anything else; nothing leaves this
+    machine. The server fails on purpose, the disk is full at times, the clock jumps by hours while the daemon runs,
+    the ledger is lost and rebuilt. Its files are tampered with, before a process starts and while it runs: the lock is
     removed and a second daemon started, ledger and receipts are replaced by older copies, the end of the receipts is
-    torn off; where it refuses to go on, what its message says is done. In the end the source is compared with what the
+    torn off; where it refuses to go on, its own advice is followed. In the end the source is compared with what the
     server created.
 
     Exit code: 0 the promise holds, 1 it is broken.

@@ -13,7 +13,7 @@ from typing import Any
 
 from sync.config.load import load_config
 from sync.config.schema import Config
-from sync.trial.configuration import BY_ID_AND_TIME, Values, source_table, sqlite_url, stream_tables, workspace_tables
+from sync.trial.configuration import BY_ID_AND_TIME, Values, database_table, stream_tables, workspace_tables
 from sync.trial.oracle import query
 
 STREAM = "erp.companies"
@@ -43,7 +43,7 @@ class TrialWorld:
         source: Values = {"every": "1s", "settle": "0s", "overlap": "1h", "page_size": 7}
         (self.folder / "config.toml").write_text(
             workspace_tables(self.url, workspace)
-            + source_table("erp", "sql", {"url": sqlite_url(self.source), **source})
+            + database_table("erp", self.source, source)
             + stream_tables(
                 STREAM,
                 {"table": "companies", **BY_ID_AND_TIME},

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sync.installation.releases import extras_of, read_pins
-from sync.installation.requirements import chosen
+from sync.installation.releases import chosen, extras_of, read_pins
 from sync.trial.configuration import (
     BY_ID_AND_TIME,
     source_table,

@@ -1,18 +1,34 @@
-"""Writes the file of `init --from`: one table of a database with its children, and a mapping guessed from column
-names."""
+"""The files that `init` writes: one to start from for each kind of database, and one for a given table with its
+children and a mapping guessed from the names of its columns."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
 from string import Template
-from typing import TYPE_CHECKING
 
-from sync.config.guess import Guess, guess_contact, guess_lead, quoted
+from connectors.sql.connection import Database
+from connectors.sql.engines import parse_url
+from connectors.sql.guess import Guess, guess_contact, guess_lead, quoted
+from connectors.sql.options import SqlSource
+from connectors.sql.sketch import Sketch, SketchedChild, SketchedTable
 
-if TYPE_CHECKING:  # the text needs no database
-    from connectors.sql.sketch import Sketch, SketchedChild, SketchedTable
+_FROM_ENVIRONMENT = '{ env = "DATABASE_URL" }'
+_STARTERS: Mapping[str, str] = {
+    "sqlite": """\
+url = "sqlite:///sample.db"                          # the file, relative to where the program is started
+""",
+    "postgresql": f"""\
+url = {_FROM_ENVIRONMENT}                       # such as postgresql://reader:PASSWORD@db.example.com/crm
+""",
+    "mysql": f"""\
+url = {_FROM_ENVIRONMENT}                       # such as mysql://reader:PASSWORD@db.example.com/crm
+""",
+}
+"""How each kind of database is addressed in the file to start from, which has the first of these lines."""
 
 _HEAD = """\
 # closingdealz-sync reads $table and creates its rows as leads in ClosingDealz. `init --from` guessed the mapping from
@@ -30,6 +46,31 @@ connector = "sql"
 url = $url
 every = "5m"
 """
+
+
+def starters() -> Mapping[str, str]:
+    """Return the file to start from for each kind of database, SQLite first."""
+    text = files(__package__).joinpath("starter.toml").read_text(encoding="utf-8")
+    return {kind: text.replace(_STARTERS["sqlite"], line) for kind, line in _STARTERS.items()}
+
+
+def address(url: str) -> str:
+    """Return the URL as TOML: as it stands if it only names a file, else by an environment variable. Raises
+    ValueError, without quoting the URL."""
+    parsed = parse_url(url)
+    # Any option of a URL may be a secret (`sslpassword`), so only a bare path is written down.
+    is_file = not parsed.host and not parsed.username and not parsed.password and not parsed.query
+    return _text(url) if is_file else _FROM_ENVIRONMENT
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Database]:
+    """Open the database of the URL, and close it again. Raises SourceUnavailable, SourceRefused."""
+    database = Database("--from", parse_url(url), SqlSource.model_validate({"url": url}))
+    try:
+        yield database
+    finally:
+        database.close()
 
 
 def draft(sketch: Sketch, url: str) -> str:
