@@ -257,11 +257,10 @@ def _pick(connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], mo
 def _first_of(
     connection: sqlite3.Connection, sql: str, streams: Sequence[tuple[int, int]], most: int
 ) -> list[sqlite3.Row]:
-    for stream, mapping in streams:
-        row = connection.execute(sql, (stream, mapping)).fetchone()
-        if row is not None:
-            return _of_part(connection, streams, row["part"], most)
-    return []
+    """Return the rows of the part whose turn it is: of all streams' parts the one with the number furthest from 0."""
+    found = (connection.execute(sql, stream_and_mapping).fetchone() for stream_and_mapping in streams)
+    part = max((row["part"] for row in found if row is not None), key=abs, default=None)
+    return [] if part is None else _of_part(connection, streams, part, most)
 
 
 def _draw(connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], chance: float) -> list[sqlite3.Row]:

@@ -195,14 +195,17 @@ def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> R
     about = connection.execute(
         "SELECT workspace, claimed_at, leads, label FROM batches WHERE name = ?", (batch,)
     ).fetchone()
-    leads = defaultdict(list)
     rows = connection.execute(_LEADS, {"batch": batch}).fetchall()
     hashes = hasher.digests("record", [id_.encode("utf-8", "surrogatepass") for *_, id_ in rows])
+    by_number = defaultdict(list)
     for (stream, mapping, position, source_fp, wire_fp, _), hashed in zip(rows, hashes, strict=True):
-        leads[stream, mapping].append((position, hashed, source_fp, wire_fp))
+        by_number[stream, mapping].append((position, hashed, source_fp, wire_fp))
+    leads: defaultdict[tuple[str, int], list[tuple[int, bytes, bytes, bytes]]] = defaultdict(list)
+    for of, group in by_number.items():
+        leads[tuple(connection.execute(_NAMES, of).fetchone())] += group
     if len(rows) < about["leads"]:
-        for stream, mapping, *lead in connection.execute(_REMEMBERED_LEADS, {"batch": batch}):
-            leads[stream, mapping].append(tuple(lead))
+        for name, version, *lead in connection.execute(_REMEMBERED_LEADS, {"batch": batch}):
+            leads[name, version].append(tuple(lead))
     values = connection.execute(_VALUES, {"batch": batch}).fetchall()
     return {
         "t": "intent",
@@ -217,10 +220,11 @@ def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> R
 
 
 _LEADS = """
-SELECT s.name, m.version, d.position, d.source_fp, d.wire_fp, r.id
-FROM deliveries d JOIN records r ON r.key = d.record JOIN streams s ON s.id = r.stream
-JOIN mappings m ON m.id = d.mapping WHERE d.batch = :batch
+SELECT r.stream, d.mapping, d.position, d.source_fp, d.wire_fp, r.id
+FROM deliveries d JOIN records r ON r.key = d.record WHERE d.batch = :batch
 """
+
+_NAMES = "SELECT s.name, m.version FROM streams s, mappings m WHERE s.id = ? AND m.id = ?"
 
 _REMEMBERED_LEADS = """
 SELECT s.name, e.mapping, e.position, e.record, e.source_fp, e.wire_fp
