@@ -28,7 +28,7 @@ from connectors.sql.options import SqlChild, SqlSource, SqlStream, mismatches
 from connectors.sql.paging import make_pager
 from connectors.sql.reading import SqlPoll
 from connectors.sql.records import SelectLayout, SqlReadPlan, chunks, make_records, plan_of
-from connectors.sql.scales import Scale, SequenceScale, TextScale, modified_text
+from connectors.sql.scales import Scale, SequenceScale, TextScale, modified_text, usual_text
 from connectors.sql.statements import how_many, rows_in
 from sync.shared.errors import ConfigError, Problem, SourceUnavailable
 from sync.shared.words import Json, Listing, Page, Record, Wanted
@@ -168,10 +168,10 @@ class SqlConnector:
             full = found.more
             after = pager.last()[1] if full else None
             ids = [str(id_) for id_ in layout.ids(plan.keys, found, columns.id_writers(plan.relation, plan.keys))]
-            values = [None if at is None else row[at] for row in found.rows]
-            listed = [(id_, modified_text(scale, value)) for id_, value in zip(ids, values, strict=True)]
-            unseen = 0 if at is None else sum(_is_unseen(value, scale, horizon) for value in values)
-            yield Listing({"after": after} if full else None, listed, unseen)
+            times, unseen = [None] * len(ids), 0
+            if at is not None:
+                times, unseen = _listed_times([row[at] for row in found.rows], scale, horizon)
+            yield Listing({"after": after} if full else None, list(zip(ids, times, strict=True)), unseen)
 
     def close(self) -> None:
         self._database.close()
@@ -190,6 +190,17 @@ class SqlConnector:
 def _scale_of(columns: StreamColumns, plan: SqlReadPlan) -> Scale | None:
     """Return the scale of the cursor column; None without such a column, or while it is empty."""
     return None if plan.cursor is None else columns.scale(plan.relation, plan.cursor).scale
+
+
+def _listed_times(values: Sequence[Any], scale: Scale | None, horizon: int) -> tuple[list[str | None], int]:
+    """Return `Record.modified` for each of these values, and how many of them no window ever holds."""
+    times = [*map(usual_text(scale), values)]
+    # Text order is time order; a sequence has no horizon.
+    latest = None if isinstance(scale, SequenceScale) else canonical(horizon) or ""
+    unusual = [at for at, text in enumerate(times) if text is None or (latest is not None and text > latest)]
+    for at in unusual:
+        times[at] = modified_text(scale, values[at])
+    return times, sum(_is_unseen(values[at], scale, horizon) for at in unusual)
 
 
 def _is_unseen(value: Any, scale: Scale | None, horizon: int) -> bool:

@@ -24,13 +24,14 @@ from connectors.bounds import LONGEST_ANSWER, NAME_PATIENCE, NameTimeout, TooLar
 
 longest_answer = LONGEST_ANSWER
 """Most bytes of a statement's rows, as received."""
+_SIZED = frozenset({str, bytes, bytearray, memoryview})
 
 
 def counted(rows: Iterable[Sequence[Any]]) -> list[Any]:
     """Return the rows. Raises TooLarge once their text and bytes are longer than an answer may be."""
     kept, size = [], 0
     for row in rows:
-        size += sum(len(value) for value in row if isinstance(value, str | bytes | bytearray | memoryview))
+        size += sum([len(value) for value in row if type(value) in _SIZED])
         if size > longest_answer:
             raise TooLarge
         kept.append(row)
