@@ -12,8 +12,6 @@ from sqlalchemy import Select
 from sqlalchemy.engine import URL
 
 from connectors.interface import Connector, Discovered, FieldKind, Finding, LaneProgress, StreamSpec
-from connectors.sql import discovering
-from connectors.sql.checking import look_at
 from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database, MonotonicClock
 from connectors.sql.engines import parse_url, sqlite_file
@@ -21,7 +19,6 @@ from connectors.sql.errors import is_too_slow
 from connectors.sql.halving import read_among
 from connectors.sql.key_spelling import alike, may_respell
 from connectors.sql.keys import key_name, key_rows, row_id
-from connectors.sql.kinds import kinds_of
 from connectors.sql.lanes import lane_progress
 from connectors.sql.moments import DAY, canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream, mismatches
@@ -63,12 +60,18 @@ class SqlConnector:
         return others == {"object"} and any(each["object"].startswith(_QUERY) for each in (was, now))
 
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
+        from connectors.sql.checking import look_at
+
         return look_at(self._database, self._fresh(stream), plan_of(stream))
 
     def discover(self, name: str | None) -> Sequence[Discovered]:
+        from connectors.sql import discovering
+
         return discovering.tables(self._database) if name is None else discovering.columns(self._database, name)
 
     def describe(self, stream: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
+        from connectors.sql.kinds import kinds_of
+
         return kinds_of(self._database, self._fresh(stream), plan_of(stream))
 
     def position(self, stream: StreamSpec) -> str:
