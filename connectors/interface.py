@@ -97,6 +97,15 @@ class Connector(Protocol):
 
 
 @runtime_checkable
+class FetchesInParts(Protocol):
+    """An extra of connectors whose records may be long: many that are fetched by id need not be in memory together."""
+
+    def fetch_in_parts(self, stream: StreamSpec, ids: Sequence[str]) -> Iterator[Sequence[Record]]:
+        """Yield what `fetch` returns, in parts of a bounded size; each is read when it is asked for."""
+        ...
+
+
+@runtime_checkable
 class NamesAccount(Protocol):
     """An extra of connectors whose credentials determine which account is read: records of different accounts must not
     mix."""

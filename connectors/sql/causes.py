@@ -141,4 +141,15 @@ CERTIFICATE = Cause(
 CERTIFICATES = Cause(
     False, "a file of certificates that url names cannot be read", "it must exist and be readable by this user, in PEM"
 )
+SERVICE = Cause(
+    False,
+    "no service file defines the service that url or PGSERVICE names",
+    "define it in ~/.pg_service.conf of the user who runs this, or in the file that PGSERVICEFILE names; or write host"
+    " and port in url",
+)
+SERVICE_BY_LDAP = Cause(
+    False,
+    "the service that url or PGSERVICE names is defined by an LDAP server, which may not answer for ever",
+    "write host and port in the service file or in url",
+)
 CHARACTER = Cause(False, "the query holds a character that the database's encoding lacks", "fix table or query")

@@ -6,16 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Dialect, Engine, Executable, text
 from sqlalchemy.engine import URL
 
-from connectors.sql.engines import address_of, backend_of, make_engine
+from connectors.sql.engines import address_of, backend_of, facts_of, make_engine
 from connectors.sql.errors import translated
-from connectors.sql.limits import counted
+from connectors.sql.limits import Budget, bounded, counted
 from connectors.sql.options import SqlSource
 from sync.shared.errors import SourceUnavailable
 
@@ -23,14 +23,18 @@ MonotonicClock = Callable[[], float]
 """Seconds since 1970."""
 
 
+_FIRST_ROWS = 16
+
+
 @dataclass(frozen=True, slots=True)
 class SqlRows:
     """The result of a statement: the driver's description of the columns (DB-API), and the rows in their order. `more`:
-    further rows may follow this page."""
+    further rows may follow this page. `budget` counts these rows, and whatever else is held with them."""
 
     columns: tuple[Any, ...]
     rows: list[Any]
     more: bool = False
+    budget: Budget = field(default_factory=Budget, compare=False)
 
 
 class Database:
@@ -47,10 +51,19 @@ class Database:
         self._clock = clock
         self._engine: Engine | None = None
 
-    def run(self, statement: Executable, stream: str | None = None) -> SqlRows:
-        """Run a statement in a transaction of its own; return all its rows."""
+    def run(self, statement: Executable, stream: str | None = None, budget: Budget | None = None) -> SqlRows:
+        """Run a statement in a transaction of its own; return all its rows, which the budget counts from then on.
+
+        Raises Oversized, before more rows are held than the budget has left.
+        """
+        budget = Budget() if budget is None else budget
+        # Some drivers hold a whole answer unless they are asked to stream it; those that are proven need no asking.
+        options = {"stream_results": not facts_of(self.backend).proven}
         with self.connection(stream) as connection, self._time_limit(connection):
-            return SqlRows(*read_result(connection.dialect, connection.execute(statement)))
+            connection.begin()  # what that brings is no part of the answer
+            with bounded(connection.connection.driver_connection, budget):
+                result = connection.execute(statement, execution_options=options)
+                return SqlRows(*read_result(connection.dialect, result, budget), budget=budget)
 
     @contextmanager
     def connection(self, stream: str | None = None) -> Iterator[Connection]:
@@ -60,6 +73,11 @@ class Database:
                 self._engine = make_engine(self.url, self._options)
             with self._engine.connect() as connection:
                 yield connection
+
+    def first_rows(self, most: int) -> int:
+        """Return how many rows to ask for at first, up to `most`: few where only the answer shows how long they are,
+        since nothing stops the driver."""
+        return most if facts_of(self.backend).whole_answers is False else min(_FIRST_ROWS, most)
 
     def now(self, stream: str | None = None) -> int:
         """Return the source's clock in microseconds since 1970 UTC."""
@@ -172,9 +190,9 @@ def database_time(backend: str, ask: Ask, source: str, stream: str | None) -> So
 # ---- results
 
 
-def read_result(dialect: Dialect, result: CursorResult[Any]) -> tuple[tuple[Any, ...], list[Any]]:
+def read_result(dialect: Dialect, result: CursorResult[Any], budget: Budget) -> tuple[tuple[Any, ...], list[Any]]:
     """Return the driver's description of the columns (DB-API) and all rows, alike for every database: lower-case column
-    names, no padding of CHAR(n). Raises TooLarge."""
+    names, no padding of CHAR(n). Raises TooLarge where they are more than the budget has left."""
     cursor: Any = result.cursor
     if cursor is None:
         return (), list(result.all())
@@ -185,8 +203,15 @@ def read_result(dialect: Dialect, result: CursorResult[Any]) -> tuple[tuple[Any,
         described = tuple((normal(column[0]), *column[1:]) for column in described)
     name = dialect.name.partition(".")[0]
     padded = _padded(name, cursor, described)
-    # PostgreSQL's and MySQL's were counted as they arrived, and are in memory already (limits.py).
-    rows = list(result.all()) if name in ("postgresql", "mysql", "mariadb") else counted(result)
+    # Rows as the proven drivers return them: SQLAlchemy's own cost more than the values in them.
+    if name in ("postgresql", "mysql", "mariadb"):
+        rows = list(cursor.fetchall())  # counted as they arrived, and in memory already: `bounded`
+    elif name == "sqlite":
+        rows, size = counted(cursor.fetchmany, budget.left)
+        budget.held += size
+    else:
+        rows, size = counted(result.fetchmany, budget.left)
+        budget.held += size
     if getattr(dialect, "is_mariadb", False):
         rows = _with_bits(cursor, rows)
     return described, [_trimmed(row, padded) for row in rows] if padded else rows

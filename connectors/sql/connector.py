@@ -16,15 +16,16 @@ from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database, MonotonicClock
 from connectors.sql.engines import parse_url, sqlite_file
 from connectors.sql.errors import is_too_slow
-from connectors.sql.halving import read_among
+from connectors.sql.halving import CHUNK, in_parts, read_among
 from connectors.sql.key_spelling import alike, may_respell
 from connectors.sql.keys import key_name, key_rows, row_id
 from connectors.sql.lanes import lane_progress
+from connectors.sql.limits import Budget
 from connectors.sql.moments import DAY, canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream, mismatches
 from connectors.sql.paging import make_pager
 from connectors.sql.reading import SqlPoll
-from connectors.sql.records import SelectLayout, SqlReadPlan, chunks, make_records, plan_of
+from connectors.sql.records import SelectLayout, SqlReadPlan, make_records, plan_of
 from connectors.sql.scales import Scale, SequenceScale, TextScale, modified_text, usual_text
 from connectors.sql.statements import how_many, rows_in
 from sync.shared.errors import ConfigError, Problem, SourceUnavailable
@@ -98,35 +99,47 @@ class SqlConnector:
         yield from SqlPoll(self._database, self._fresh(stream), plan_of(stream)).pages(lanes)
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
+        return [record for part in self.fetch_in_parts(stream, ids) for record in part]
+
+    def fetch_in_parts(self, stream: StreamSpec, ids: Sequence[str]) -> Iterator[Sequence[Record]]:
         return self._fetch(stream, ids)
 
-    def _fetch(self, stream: StreamSpec, ids: Sequence[str], *, exactly: bool = False) -> Sequence[Record]:
-        """Return the records of these ids. `exactly`: leave out values that a different id would be made of."""
+    def _fetch(self, stream: StreamSpec, ids: Sequence[str], *, exactly: bool = False) -> Iterator[Sequence[Record]]:
+        """Yield the records of these ids in parts. `exactly`: leave out values that a different id would be made of."""
         plan, columns = plan_of(stream), self._known(stream)
         orders = columns.orders(plan.relation, plan.keys) if ids else ()
         kinds = [order.kind or columns.key_kind(plan.relation, order.column) for order in orders]
         known = [kind for kind in kinds if kind is not None]
         # The table is empty, so no id finds anything.
         if not known or len(known) < len(kinds):
-            return []
-        scale, layout = _scale_of(columns, plan), plan.layout
-        asked = {alike(id_) for id_ in ids}
-        values = key_rows(dict.fromkeys(ids), known)
-        if exactly:
-            writers, asked_exactly = columns.id_writers(plan.relation, plan.keys), frozenset(ids)
-            # '1' finds 1 as well in a SQLite column; here only the value counts that has this very id.
-            values = [each for each in values if row_id(each, writers) in asked_exactly]
-        records: list[Record] = []
+            return
+        scale, writers = _scale_of(columns, plan), columns.id_writers(plan.relation, plan.keys)
+        asked, asked_exactly = {alike(id_) for id_ in ids}, frozenset(ids)
 
         def select(names: Sequence[str], everything: bool, among: Sequence[Any]) -> Select[Any]:
             return rows_in(plan.relation, names, everything, columns=orders, values=among, then=())
 
-        for some in chunks(values):
-            found = read_among(self._database, stream.name, plan.relation, layout, values=some, select=select)
+        def part(some: Sequence[str], budget: Budget) -> list[Record]:
+            values = key_rows(some, known)
+            if exactly:
+                # '1' finds 1 as well in a SQLite column; here only the value counts that has this very id.
+                values = [each for each in values if row_id(each, writers) in asked_exactly]
+            found = read_among(
+                self._database,
+                stream.name,
+                plan.relation,
+                plan.layout,
+                values=values,
+                select=select,
+                budget=budget,
+                alone=len(some) == 1,
+            )
             made = make_records(self._database, columns, plan, found, scale) if found.rows else []
             # A collation may find rows that nobody asked for.
-            records += (record for record in made if alike(record.id) in asked)
-        return records
+            return [record for record in made if alike(record.id) in asked]
+
+        most = CHUNK // len(known)
+        yield from in_parts(list(dict.fromkeys(ids)), part, first=self._database.first_rows(most), most=most)
 
     def respells(self, stream: StreamSpec) -> bool:
         plan = plan_of(stream)
@@ -142,10 +155,11 @@ class SqlConnector:
         def found_by(ids: Iterable[str]) -> set[str]:
             """Return the keys, as the database spells them, of the rows found by these ids."""
             asked = list(dict.fromkeys(ids))
-            found = {record.id for record in self._fetch(keys_only, asked, exactly=True)}
+            found = {record.id for part in self._fetch(keys_only, asked, exactly=True) for record in part}
             if self._database.backend == "sqlite":
                 # An id that is not found may date from when the column held values of one kind only.
-                found |= {record.id for record in self._fetch(keys_only, [id_ for id_ in asked if id_ not in found])}
+                others = [id_ for id_ in asked if id_ not in found]
+                found |= {record.id for part in self._fetch(keys_only, others) for record in part}
             return found
 
         found = found_by(id_ for known in doubtful.values() for id_ in known)
@@ -171,7 +185,8 @@ class SqlConnector:
             full = found.more
             after = pager.last()[1] if full else None
             ids = [str(id_) for id_ in layout.ids(plan.keys, found, columns.id_writers(plan.relation, plan.keys))]
-            times, unseen = [None] * len(ids), 0
+            times: Sequence[str | None] = [None] * len(ids)
+            unseen = 0
             if at is not None:
                 times, unseen = _listed_times([row[at] for row in found.rows], scale, horizon)
             yield Listing({"after": after} if full else None, list(zip(ids, times, strict=True)), unseen)

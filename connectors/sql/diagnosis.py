@@ -46,6 +46,8 @@ from connectors.sql.causes import (
     PROGRAM,
     REACH,
     SERIAL,
+    SERVICE,
+    SERVICE_BY_LDAP,
     SLOW,
     SUBQUERY,
     SYNTAX,
@@ -59,6 +61,7 @@ from connectors.sql.causes import (
     Cause,
     UnknownOption,
 )
+from connectors.sql.service_file import ServiceByLdap, UnknownService
 
 EXTRAS = frozenset({"postgresql", "mysql"})
 
@@ -72,9 +75,12 @@ def cause_of(error: BaseException, backend: str) -> Cause:
         return OVERSIZED
     if isinstance(driver, NameTimeout):
         return replace(UNRESOLVED, detail=f"its name could not be resolved within {driver.seconds:g} s")
+    if isinstance(driver, UnknownService | ServiceByLdap):
+        return SERVICE if isinstance(driver, UnknownService) else SERVICE_BY_LDAP
     cause = _of_driver(driver) or _of_sqlalchemy(error, driver) or _of_python(driver, backend)
     if cause is None:
-        later = isinstance(error, exc.OperationalError | exc.InterfaceError)
+        # SQLite's own comes from fetching, which SQLAlchemy has no part in.
+        later = isinstance(error, exc.OperationalError | exc.InterfaceError | sqlite3.OperationalError)
         connecting = isinstance(error, exc.DBAPIError) and error.statement is None
         unknown = UNKNOWN_LATER if later else NO_START if connecting else UNKNOWN
         cause = _named(unknown, str(driver), _class_of(driver))

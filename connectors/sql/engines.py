@@ -9,7 +9,7 @@ import sqlite3
 import time
 import warnings
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -49,15 +49,22 @@ class EngineTraits:
     """Windows end by the database's clock, not by this machine's."""
     trims_char: bool = False
     """Values of `CHAR(n)` come without the blanks that fill them."""
+    whole_answers: bool | None = None
+    """The driver holds a whole answer in memory before it returns a row, and nothing here stops it; None where this is
+    not known."""
 
 
+_PROVEN = EngineTraits(proven=True, time_limit=True, read_only=True, trims_char=True)
 _FACTS = {
-    "postgresql": EngineTraits(proven=True, time_limit=True, read_only=True, own_clock=True, trims_char=True),
-    "mysql": EngineTraits(proven=True, time_limit=True, read_only=True, own_clock=True, trims_char=True),
-    "sqlite": EngineTraits(proven=True, time_limit=True, read_only=True, trims_char=True),
-    "duckdb": EngineTraits(proven=True, time_limit=True, read_only=True, trims_char=True),
-    "firebird": EngineTraits(proven=True, trims_char=True),
-    "mssql": EngineTraits(own_clock=True),
+    "postgresql": replace(_PROVEN, own_clock=True, whole_answers=False),
+    "mysql": replace(_PROVEN, own_clock=True, whole_answers=False),
+    "sqlite": replace(_PROVEN, whole_answers=False),
+    "duckdb": replace(_PROVEN, whole_answers=True),
+    "firebird": EngineTraits(proven=True, trims_char=True, whole_answers=False),
+    "mssql": EngineTraits(own_clock=True, whole_answers=False),
+    "oracle": EngineTraits(whole_answers=False),
+    "redshift": EngineTraits(whole_answers=True),
+    "clickhousedb": EngineTraits(whole_answers=True),
 }
 
 
@@ -96,6 +103,8 @@ def address_of(url: URL) -> str:
     if "@" in (url.database or ""):
         return ""  # an unescaped password reaches into the host and the database's name: nothing of them may be shown
     port = url.port or {"postgresql": 5432, "mysql": 3306}.get(backend)
+    if backend == "postgresql" and not url.host and "service" in url.query:
+        return f"service {url.query['service']}"
     sockets = url.query.get("unix_socket") or (url.query.get("host") if not url.host else None)
     if sockets:
         host = sockets if isinstance(sockets, str) else ",".join(sockets)

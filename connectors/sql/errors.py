@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from connectors.bounds import TooLarge
 from connectors.sql.causes import Cause, UnknownOption
+from connectors.sql.service_file import ServiceByLdap, UnknownService
 from sync.shared.errors import SourceRefused, SourceUnavailable, SyncError
 
 
@@ -75,7 +76,7 @@ def _words(cause: Cause, address: str) -> str:
     return cause.what + reason.removesuffix(": ")
 
 
-_FOREIGN = (TooLarge, OSError, UnicodeError, ImportError, RuntimeError, UnknownOption)
+_FOREIGN = (TooLarge, OSError, UnicodeError, ImportError, RuntimeError, UnknownOption, UnknownService, ServiceByLdap)
 
 
 def _is_foreign(error: Exception) -> bool:

@@ -7,13 +7,14 @@ is unusable and names that field; its page and stream go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Select
 
 from connectors.sql.connection import Database, SqlRows
 from connectors.sql.errors import Oversized, Unconvertible
+from connectors.sql.limits import Budget
 from connectors.sql.statements import Relation, one_row
 from connectors.sql.values import TOO_LONG, UNDECODABLE, Unreadable
 from sync.shared.errors import SourceRefused
@@ -36,6 +37,17 @@ Choose = Callable[[Sequence[str], bool], Select[Any]]
 """Makes the SELECT of these columns (and all columns of the relation, if True) of the rows asked for."""
 
 
+CHUNK = 500
+"""Most values in one statement by key: SQL Server takes 2,100 parameters, Oracle 1,000 in one list."""
+PartT = TypeVar("PartT")
+
+
+def chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
+    """Yield the rows of key values in portions that one statement can take."""
+    size = CHUNK // max(1, len(rows[0])) if rows else CHUNK
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
 def read_page(
     database: Database,
     stream: str,
@@ -56,15 +68,16 @@ def read_page(
     """
     rows: list[Any] = []
     columns: Sequence[Any] = ()
+    budget = Budget()
     are_long = size < limit
     while True:
         size = min(size, limit - len(rows))
         try:
-            found = database.run(select(layout.names, layout.everything, after, size), stream)
+            found = database.run(select(layout.names, layout.everything, after, size), stream, budget)
         except (Unconvertible, Oversized) as error:
             are_long = are_long or isinstance(error, Oversized)
             if rows and are_long:  # which are as many as memory should hold
-                return SqlRows(tuple(columns), rows, more=True)
+                return SqlRows(tuple(columns), rows, more=True, budget=budget)
             if size > 1:
                 size //= 2
                 continue
@@ -72,12 +85,12 @@ def read_page(
             def alone(names: Sequence[str], everything: bool, after: Any = after) -> Select[Any]:
                 return select(names, everything, after, 1)
 
-            found = _by_roles(database, stream, relation, layout, alone, blame=_blame(error))
+            found = _by_roles(database, stream, relation, layout, alone, blame=_blame(error), budget=Budget())
         rows += found.rows
         columns = found.columns
         more = len(found.rows) >= size
         if not more or are_long or len(rows) >= limit:
-            return SqlRows(tuple(columns), rows, more=more)
+            return SqlRows(tuple(columns), rows, more=more, budget=budget)
         # Behind the bad row, answers grow again.
         after, size = place(found.rows[-1]), size * 2
 
@@ -90,31 +103,57 @@ def read_among(
     *,
     values: Sequence[Any],
     select: Callable[[Sequence[str], bool, Sequence[Any]], Select[Any]],
-    at_once: bool = False,
+    budget: Budget,
+    alone: bool,
 ) -> SqlRows:
-    """Return the rows of `select(names, everything, values)`; where one cannot be read, all rows that share its value
-    are read by their roles.
+    """Return the rows of `select(names, everything, values)`, by as many statements as they take; where one cannot be
+    read, all rows that share its value are read by their roles.
 
-    Raises SourceRefused where a role itself cannot be read; with `at_once` also Oversized, where the rows are too long
-    to be read together.
+    Raises SourceRefused where a role itself cannot be read, and Oversized where the rows are more than the budget has
+    left; not if they are `alone`, those of one record: then they too are read by their roles.
     """
-    try:
-        return database.run(select(layout.names, layout.everything, values), stream)
-    except (Unconvertible, Oversized) as error:
-        if at_once and isinstance(error, Oversized):
-            raise
-        if len(values) == 1:
+    waiting = list(chunks(values))
+    columns: Sequence[Any] = ()
+    rows: list[Any] = []
+    while waiting:
+        some = waiting.pop(0)
+        try:
+            found = database.run(select(layout.names, layout.everything, some), stream, budget)
+        except (Unconvertible, Oversized) as error:
+            if isinstance(error, Oversized) and not alone:
+                raise
+            if len(some) > 1:
+                middle = len(some) // 2
+                waiting[:0] = [some[:middle], some[middle:]]
+                continue
 
-            def alone(names: Sequence[str], everything: bool) -> Select[Any]:
-                return select(names, everything, values)
+            def choose(names: Sequence[str], everything: bool, some: Sequence[Any] = some) -> Select[Any]:
+                return select(names, everything, some)
 
-            return _by_roles(database, stream, relation, layout, alone, blame=_blame(error))
-    middle = len(values) // 2
-    first, second = (
-        read_among(database, stream, relation, layout, values=half, select=select, at_once=at_once)
-        for half in (values[:middle], values[middle:])
-    )
-    return SqlRows(first.columns, [*first.rows, *second.rows])
+            found = _by_roles(database, stream, relation, layout, choose, blame=_blame(error), budget=budget)
+        columns = found.columns
+        rows += found.rows
+    return SqlRows(tuple(columns), rows, budget=budget)
+
+
+def in_parts(
+    values: Sequence[str], read: Callable[[Sequence[str], Budget], PartT], *, first: int, most: int
+) -> Iterator[PartT]:
+    """Yield what `read` makes of the values, up to `most` at once, at the beginning `first`. It raises Oversized where
+    its budget does not hold them: then there are fewer."""
+    start, size = 0, first
+    while start < len(values):
+        budget = Budget()
+        try:
+            # No name keeps the part here while the next one is read.
+            yield read(values[start : start + size], budget)
+        except Oversized:
+            if size == 1:
+                raise
+            size //= 2
+            continue
+        start += size
+        size = min(most, 2 * size) if budget.has_room_for_as_much else size
 
 
 def _blame(error: Unconvertible | Oversized) -> Unreadable:
@@ -122,9 +161,17 @@ def _blame(error: Unconvertible | Oversized) -> Unreadable:
 
 
 def _by_roles(
-    database: Database, stream: str, relation: Relation, layout: SelectedColumns, choose: Choose, *, blame: Unreadable
+    database: Database,
+    stream: str,
+    relation: Relation,
+    layout: SelectedColumns,
+    choose: Choose,
+    *,
+    blame: Unreadable,
+    budget: Budget,
 ) -> SqlRows:
-    """Return the rows by their roles, padded to the full width; one field is marked as the one at fault."""
+    """Return the rows by their roles, padded to the full width; one field is marked as the one at fault: the one that
+    the budget has no room for."""
     roles = list(dict.fromkeys(layout.roles))
     try:
         found = database.run(choose(roles, False), stream)
@@ -132,7 +179,7 @@ def _by_roles(
         raise _unreadable(database, stream, choose, roles) from None
     # Without a row nothing is converted, so this works where the rows do not.
     columns = database.run(one_row(relation, layout.names, layout.everything, limit=0), stream).columns
-    bad = _bad_field(database, stream, columns, roles, choose)
+    bad = _bad_field(columns, roles, lambda names: _reads(database, stream, choose, names, budget))
     rows = []
     for row in found.rows:
         wide: list[Any] = [None] * len(columns)
@@ -144,16 +191,14 @@ def _by_roles(
     return SqlRows((*columns, *found.columns[len(roles) :]), rows)
 
 
-def _bad_field(
-    database: Database, stream: str, columns: Sequence[Any], roles: Sequence[str], choose: Choose
-) -> int | None:
+def _bad_field(columns: Sequence[Any], roles: Sequence[str], reads: Callable[[Sequence[str]], bool]) -> int | None:
     """Return the index of a column that cannot be read; None where each can be read on its own."""
     # With `*` a named column comes twice: its second place is the one that is read.
     places = {str(column[0]): at for at, column in enumerate(columns)}
     suspects = [name for name in places if places[name] >= len(roles)]
     while suspects:
         half = suspects[: max(1, len(suspects) // 2)]
-        if not _reads(database, stream, choose, [*roles, *half]):
+        if not reads([*roles, *half]):
             if len(half) == 1:
                 return places[half[0]]
             suspects = half
@@ -163,7 +208,7 @@ def _bad_field(
 
 
 def _unreadable(database: Database, stream: str, choose: Choose, roles: Sequence[str]) -> SourceRefused:
-    name = next((role for role in roles if not _reads(database, stream, choose, [role])), roles[0])
+    name = next((role for role in roles if not _reads(database, stream, choose, [role], Budget())), roles[0])
     return unreadable(database, stream, name)
 
 
@@ -174,9 +219,9 @@ def unreadable(database: Database, stream: str, name: str) -> SourceRefused:
     return SourceRefused(what, hint=hint, source=database.source, stream=stream)
 
 
-def _reads(database: Database, stream: str, choose: Choose, names: Sequence[str]) -> bool:
+def _reads(database: Database, stream: str, choose: Choose, names: Sequence[str], budget: Budget) -> bool:
     try:
-        database.run(choose(names, False), stream)
+        database.run(choose(names, False), stream, Budget(budget.held))
     except (Unconvertible, Oversized):
         return False
     return True

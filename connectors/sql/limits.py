@@ -2,8 +2,8 @@
 
 Drivers ask the name service for as long as the system does, and read an answer whole, however long it is. PostgreSQL's
 and MySQL's answers are stopped while they arrive, SQLite refuses a longer value itself, and of any other database the
-rows are counted as the driver returns them. A name that was resolved here is passed on beside its addresses, because
-certificates are verified against it.
+rows are taken from the driver in small steps and counted. A name that was resolved here is passed on beside its
+addresses, because certificates are verified against it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import os
 import socket
 import struct
 import termios
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -21,21 +23,61 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL
 
 from connectors.bounds import LONGEST_ANSWER, NAME_PATIENCE, NameTimeout, TooLarge, addresses_of
+from connectors.sql.service_file import service_settings
 
 longest_answer = LONGEST_ANSWER
-"""Most bytes of a statement's rows, as received."""
+"""Most bytes of the rows that are held together, as received."""
+_MOST_ROWS = 100
+"""Most rows that are taken from a driver before they are counted."""
 _SIZED = frozenset({str, bytes, bytearray, memoryview})
 
 
-def counted(rows: Iterable[Sequence[Any]]) -> list[Any]:
-    """Return the rows. Raises TooLarge once their text and bytes are longer than an answer may be."""
-    kept, size = [], 0
-    for row in rows:
-        size += sum([len(value) for value in row if type(value) in _SIZED])
-        if size > longest_answer:
+@dataclass(slots=True)
+class Budget:
+    """The bytes of the answers that are held together: a page's rows, with those of its children."""
+
+    held: int = 0
+
+    @property
+    def left(self) -> int:
+        return max(0, longest_answer - self.held)
+
+    @property
+    def has_room_for_as_much(self) -> bool:
+        return self.held <= self.left
+
+
+def counted(take: Callable[[int], Sequence[Sequence[Any]]], most: int) -> tuple[list[Any], int]:
+    """Return all rows and the bytes of their text. `take` returns the next rows, up to a number; none at the end.
+
+    Raises TooLarge once they have more than `most` bytes. The longest row so far decides how many are taken at once.
+    """
+    rows: list[Any] = []
+    size, longest, step = 0, 1, 1
+    while some := take(step):
+        lengths = [sum([len(value) for value in row if type(value) in _SIZED]) for row in some]
+        longest = max(longest, *lengths)
+        size += sum(lengths)
+        if size > most:
             raise TooLarge
-        kept.append(row)
-    return kept
+        rows += some
+        step = max(1, min(2 * step, _MOST_ROWS, (most - size) // longest))
+    return rows, size
+
+
+@contextmanager
+def bounded(driver_connection: Any, budget: Budget) -> Iterator[None]:
+    """Let the answer of one statement have no more bytes than the budget has left, then count it; does nothing for
+    connections that do not count what arrives."""
+    if not hasattr(driver_connection, "most_bytes"):
+        yield
+        return
+    driver_connection.most_bytes = budget.left
+    try:
+        yield
+        budget.held += driver_connection.received_bytes
+    finally:
+        driver_connection.most_bytes = None
 
 
 # ---- size of an answer: MySQL and MariaDB
@@ -52,15 +94,16 @@ def mysql_connection() -> Callable[..., Any]:
     class TooLargeError(TooLarge, OperationalError): ...  # type: ignore[misc]
 
     class BoundedConnection(Connection):  # type: ignore[misc]
-        _received_bytes = 0
+        most_bytes: int | None = None
+        received_bytes = 0
 
         def _execute_command(self, command: Any, sql: Any) -> None:
-            self._received_bytes = 0
+            self.received_bytes = 0
             super()._execute_command(command, sql)
 
         def _read_bytes(self, num_bytes: int) -> Any:
-            self._received_bytes += num_bytes
-            if self._received_bytes > longest_answer:
+            self.received_bytes += num_bytes
+            if self.received_bytes > (longest_answer if self.most_bytes is None else self.most_bytes):
                 self._force_close()
                 raise TooLargeError(CR.CR_SERVER_LOST, "the answer is too long")
             return super()._read_bytes(num_bytes)
@@ -79,6 +122,9 @@ def postgresql_connection() -> Any:
     class TooLargeError(TooLarge, OperationalError): ...
 
     class BoundedConnection(Connection[Any]):
+        most_bytes: int | None = None
+        received_bytes = 0
+
         def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **options: Any) -> Any:
             return super().wait(self._bounded(gen), *arguments, **options)
 
@@ -97,7 +143,8 @@ def postgresql_connection() -> Any:
                 return end.value
 
         def _hold(self, received: _ReceivedBytes) -> None:
-            if received.bytes() > longest_answer:
+            self.received_bytes = received.bytes()
+            if self.received_bytes > (longest_answer if self.most_bytes is None else self.most_bytes):
                 self.close()
                 raise TooLargeError("the answer is too long")
 
@@ -176,14 +223,20 @@ def _connect_postgresql(arguments: Any, given: Mapping[str, Any], patience: floa
 
 def _with_addresses(given: Mapping[str, Any], patience: float) -> dict[str, str]:
     """Return `host`, `hostaddr` and `port` with an entry for each address of each host, as libpq and psycopg take them;
-    empty where there is none to resolve. A host without an address is skipped if another has some.
+    empty where there is none to resolve. A host without an address is skipped if another has some. Hosts come from
+    the options, a service file, or the environment, in this order.
 
     https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-HOSTADDR
     """
-    hosts = str(given.get("host") or os.environ.get("PGHOST", "")).split(",")
-    if given.get("hostaddr") or os.environ.get("PGHOSTADDR") or all(map(_is_socket, hosts)):
+    service = service_settings(given)
+
+    def option(name: str, default: str = "") -> str:
+        return str(given.get(name) or service.get(name) or os.environ.get(f"PG{name.upper()}") or default)
+
+    hosts = option("host").split(",")
+    if option("hostaddr") or all(map(_is_socket, hosts)):
         return {}
-    ports = str(given.get("port") or os.environ.get("PGPORT", "5432")).split(",")
+    ports = option("port", "5432").split(",")
     if len(ports) not in (1, len(hosts)):
         return {}  # the driver reports that itself
     found: list[tuple[str, str, str]] = []

@@ -17,6 +17,7 @@ from connectors.sql.connection import Database, SqlRows
 from connectors.sql.cursors import Cursor
 from connectors.sql.halving import read_page
 from connectors.sql.keys import pack, unpack
+from connectors.sql.limits import Budget
 from connectors.sql.ordering import is_proven
 from connectors.sql.records import SelectLayout
 from connectors.sql.statements import Bounds, ColumnOrder, Relation, page, rows_in
@@ -53,7 +54,8 @@ class Pager:
         # The columns with a role: a place needs no others, and they can be read where another column cannot.
         self._what = relation, list(dict.fromkeys(layout.roles)), False
         self._cursor, self._keys = cursor, keys
-        self._limit = self._size = spec.page_size
+        self._limit = spec.page_size
+        self._size = self._first = database.first_rows(self._limit)
         # Not every database takes a column twice in ORDER BY.
         orders = ([cursor] if cursor else []) + list(keys)
         self._orders = list({order.column: order for order in orders}.values())
@@ -61,6 +63,7 @@ class Pager:
         # The page before, to see that the next lies behind it; and the one before that, for `shorten`.
         self._before: list[PagePosition] = []
         self._former: list[PagePosition] = []
+        self._budget: Budget | None = None
 
     def page(self, after: Json, low: Any = None, high: Any = None, *, above: bool = False) -> SqlRows:
         """Return the page behind the place `after`, within `low <= cursor column < high` (`above`: `low <`).
@@ -68,6 +71,9 @@ class Pager:
         `after` is None to begin at the start; so does a place stored under another order of columns. Raises
         SourceRefused where the page repeats rows of the page before.
         """
+        # Where rows are long, pages stay short, and grow again where they are not; known once their children are read.
+        if self._budget is not None and self._budget.has_room_for_as_much:
+            self._size = min(self._limit, 2 * self._size)
         behind = self._unpacked(after)
         if behind is None:
             self._before = []
@@ -89,8 +95,8 @@ class Pager:
             select=select,
             place=self._place,
         )
-        # Where rows are long, pages stay short, and grow again where they are not.
-        self._size = min(self._limit, 2 * len(found.rows)) if found.more else self._limit
+        self._size = min(self._limit, len(found.rows)) if found.more else self._first
+        self._budget = found.budget
         places = self._places(found)
         if places and (places[0] in self._before or behind in places):
             # Rows that are not behind the place sort first, so the first row shows them. The place itself among the
@@ -100,13 +106,13 @@ class Pager:
         self._refuse_lossy(found, places)
         self._former, self._before = self._before, places
         extra = sum(order.exact is not None for order in self._orders)
-        return SqlRows(found.columns[: len(found.columns) - extra], found.rows, found.more)
+        return SqlRows(found.columns[: len(found.columns) - extra], found.rows, found.more, found.budget)
 
     def shorten(self) -> bool:
         """Forget the last page, so that it can be read again with half as many rows; return False if it had only
         one."""
         rows = len(self._before)
-        self._size, self._before = max(1, rows // 2), self._former
+        self._size, self._before, self._budget = max(1, rows // 2), self._former, None
         return rows > 1
 
     def last(self) -> tuple[Json, Json]:
@@ -117,9 +123,11 @@ class Pager:
         return None if self._cursor is None else _packed(self._cursor, values[self._cursor.column]), key
 
     def _places(self, found: SqlRows) -> list[PagePosition]:
-        at = [each for each in self._at if each is not None]
-        if len(at) == len(self._at) == 2:  # nearly all orders
-            return list(map(itemgetter(*at), found.rows))
+        match self._at:  # nearly all orders
+            case [int(at)]:
+                return [(row[at],) for row in found.rows]
+            case [int(first), int(then)]:
+                return list(map(itemgetter(first, then), found.rows))
         return [self._place(row) for row in found.rows]
 
     def _place(self, row: Sequence[Any]) -> PagePosition:

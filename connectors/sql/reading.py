@@ -254,7 +254,7 @@ class SqlPoll:
             found, records = _longest_page(
                 pager,
                 lambda after=after: pager.page(None if after is None else (None, after)),  # type: ignore[misc]
-                lambda found: make_records(self._database, self._columns, plan, found, None, at_once=True),
+                lambda found: make_records(self._database, self._columns, plan, found, None),
             )
             full = found.more
             after = pager.last()[1] if full else None
@@ -267,7 +267,7 @@ class SqlPoll:
         plan = self._plan
 
         def content(found: SqlRows, scale: Scale) -> _SqlContent:
-            records = make_records(self._database, self._columns, plan, found, scale, at_once=True)
+            records = make_records(self._database, self._columns, plan, found, scale)
             return _SqlContent(records=records, notes=repeated(found, records))
 
         pager = self._pager(plan.relation, plan.layout, plan.keys, cursor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, cast
@@ -18,20 +18,12 @@ from connectors.sql.cursors import Cursor
 from connectors.sql.halving import read_among
 from connectors.sql.key_spelling import Nearest
 from connectors.sql.keys import as_kind, id_text, id_texts, row_id
+from connectors.sql.limits import Budget
 from connectors.sql.options import SqlChild, SqlStream
 from connectors.sql.scales import Scale, modified_texts
 from connectors.sql.statements import Relation, rows_in
 from connectors.sql.values import Converter, UnreadableValue, plain_column
 from sync.shared.words import LABEL, Json, Record, Wanted
-
-CHUNK = 500
-"""Most values in one statement by key: SQL Server takes 2,100 parameters, Oracle 1,000 in one list."""
-
-
-def chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
-    """Yield the rows of key values in portions that one statement can take."""
-    size = CHUNK // max(1, len(rows[0])) if rows else CHUNK
-    return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +183,11 @@ def make_records(
     plan: SqlReadPlan,
     found: SqlRows,
     scale: Scale | None,
-    *,
-    at_once: bool = False,
 ) -> list[Record]:
-    """Return the rows of one page as records, with their children: one query per child and 500 parents.
+    """Return the rows of one page as records, with their children.
 
     Rows that repeat a key make one record, whatever their order: that of the latest modified time, then of the greatest
-    values. `at_once`: raises Oversized where the children of several rows are too long to be read together.
+    values. Raises Oversized where several rows, with their children, are more than the page's budget.
     """
     layout = plan.layout
     fields = RowFields.of(layout, found, columns.converters(plan.relation, found.columns))
@@ -207,16 +197,17 @@ def make_records(
     if plan.cursor is not None:
         modified = layout.at(plan.cursor.column)
         times = modified_texts(scale, [row[modified] for row in found.rows])
-    read = fields.read(found.rows)
     if plan.children:
         places = [layout.at(name) for name in plan.keys]
         parents = {id_: [row[at] for at in places] for id_, row in zip(ids, found.rows, strict=True)}
-        nested = {each.name: _nest(database, columns, plan, each, parents, at_once=at_once) for each in plan.children}
-        records = [_with_children(*each, nested) for each in zip(ids, times, read, strict=True)]
+        nested = {
+            child.name: _nest(database, columns, plan, child, parents, budget=found.budget) for child in plan.children
+        }
+        records = [_with_children(*each, nested) for each in zip(ids, times, fields.read(found.rows), strict=True)]
     else:
         records = [
             Record(id_, data, when, problem=problem)
-            for id_, when, (data, problem) in zip(ids, times, read, strict=True)
+            for id_, when, (data, problem) in zip(ids, times, fields.read(found.rows), strict=True)
         ]
     return records if len(set(ids)) == len(records) else _one_each(records)
 
@@ -262,7 +253,7 @@ def _nest(
     child: ChildRelation,
     parents: Mapping[str, Sequence[Any]],
     *,
-    at_once: bool,
+    budget: Budget,
 ) -> Mapping[str, _NestedChildren]:
     """Return the children of these parents (id and key values), by the parent's id."""
     nested: defaultdict[str, _NestedChildren] = defaultdict(_NestedChildren)
@@ -280,21 +271,23 @@ def _nest(
     def select(names: Sequence[str], everything: bool, among: Sequence[Any]) -> Select[Any]:
         return rows_in(child.relation, names, everything, columns=orders, values=among, then=child.keys)
 
-    for values in chunks(keys):
-        found = read_among(
-            database,
-            plan.spec.name,
-            child.relation,
-            layout,
-            values=values,
-            select=select,
-            at_once=at_once and len(parents) > 1,
-        )
-        fields = RowFields.of(layout, found, columns.converters(child.relation, found.columns))
-        # Written as the parents' ids are, so that both spell a key alike.
-        of_parents = layout.ids(child.parents, found, columns.id_writers(plan.relation, plan.keys))
-        of_children = layout.ids(child.keys, found)
-        for read, its_parent, id_ in zip(fields.read(found.rows), of_parents, of_children, strict=True):
-            # A collation may call two spellings of a key equal.
-            nested[nearest.to(str(its_parent))].add(id_, *read)
+    found = read_among(
+        database,
+        plan.spec.name,
+        child.relation,
+        layout,
+        values=keys,
+        select=select,
+        budget=budget,
+        alone=len(parents) == 1,
+    )
+    if not found.rows:
+        return nested
+    fields = RowFields.of(layout, found, columns.converters(child.relation, found.columns))
+    # Written as the parents' ids are, so that both spell a key alike.
+    of_parents = layout.ids(child.parents, found, columns.id_writers(plan.relation, plan.keys))
+    of_children = layout.ids(child.keys, found)
+    for read, its_parent, id_ in zip(fields.read(found.rows), of_parents, of_children, strict=True):
+        # A collation may call two spellings of a key equal.
+        nested[nearest.to(str(its_parent))].add(id_, *read)
     return nested

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from connectors.bounds import LONGEST_ANSWER
 from connectors.interface import Finding
 from connectors.sql.catalog import try_probe
 from connectors.sql.connection import Database
@@ -187,6 +188,9 @@ def _encoding(database: Database, stream: str) -> str:
 # ---- limits and lag
 
 
+_WHOLE = f", beyond {LONGEST_ANSWER >> 20} MiB where rows are long: lower page_size there"
+
+
 def _limits(database: Database) -> Iterator[Finding]:
     """Yield one line about guarantees that this kind of database does not give."""
     facts = facts_of(database.backend)
@@ -197,6 +201,8 @@ def _limits(database: Database) -> Iterator[Finding]:
             (facts.read_only, "sessions are not read-only, so give the user in url no more than SELECT"),
             (facts.own_clock or facts.proven, "this machine's clock decides which rows are ripe, so keep both in time"),
             (facts.trims_char, "CHAR(n) columns keep the blanks that fill them"),
+            (facts.whole_answers is not True, f"the driver holds each answer whole in memory{_WHOLE}"),
+            (facts.whole_answers is not None, f"the driver may hold each answer whole in memory{_WHOLE}"),
         )
         if not known
     ]

@@ -53,7 +53,7 @@ class Unreadable:
 
 
 UNDECODABLE = Unreadable("holds bytes that are not valid in the database's encoding")
-TOO_LONG = Unreadable(f"makes its row longer than the {LONGEST_ANSWER >> 20} MiB that one may hold")
+TOO_LONG = Unreadable(f"makes the record longer than the {LONGEST_ANSWER >> 20} MiB that one may hold")
 
 
 def _unreadable(value: Unreadable, _depth: int) -> Json:

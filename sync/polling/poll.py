@@ -8,6 +8,7 @@ program stops, or with an error of the source; the next one goes on from the las
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -181,14 +182,18 @@ class Poller:
     def _commit(self, page: Page, rules: Rules, intake: Intake) -> None:
         started = self._ledger.clock.boot()
         read = one_each(intake.spelling.known(page.records)) if page.records else []
-        # a changed child is no record: its parents are read as they are now
-        records = [*read, *intake.spelling.parents(page.touched)]
-        counts = intake.take(records, rules, backfill=page.backfill, lane=LaneMove(page.lane, page.cursor))
+        records, counts = len(read), Counter[str]()
+        # a changed child is no record: its parents are read as they are now, and committed before the lane moves, so
+        # that a stop in between reads the page again
+        for part in intake.spelling.parents(page.touched):
+            records += len(part)
+            counts += intake.take(part, rules)
+        counts += intake.take(read, rules, backfill=page.backfill, lane=LaneMove(page.lane, page.cursor))
         emit(
             "page",
             stream=self._job.row.name,
             lane=page.lane,
-            records=len(records),
+            records=records,
             touched=len(page.touched) or None,
             counts=dict(counts),
             milliseconds=round((self._ledger.clock.boot() - started) * 1000),
@@ -228,7 +233,9 @@ class Poller:
             again = {record.id for record in kept}
             # their source values were not kept, or the mapping reads more than was: ask the source
             others = [id_ for id_, _, _ in rows if id_ not in again]
-            intake.take([*kept, *self._fetch(others, intake)], rules)
+            if kept:
+                intake.take(kept, rules)
+            self._take_as_they_are(others, rules, intake)
             if self._stop():
                 intake.report.outcome = "stopped"
                 return
@@ -241,16 +248,20 @@ class Poller:
             if self._stop():
                 intake.report.outcome = "stopped"
                 return
-            intake.take(self._fetch(ids, intake), rules)
+            self._take_as_they_are(ids, rules, intake)
         # an edited `where` may let records pass now
         self._first_scan.look_again()
         emit("remapped", stream=row.name, records=intake.report.read)
 
-    def _fetch(self, ids: Sequence[str], intake: Intake) -> Sequence[Record]:
-        """Return the records as they are now; those that are gone as tombstones."""
-        fetched = intake.spelling.fetch(ids)
-        gone = set(ids) - {record.id for record in fetched}
-        return [*fetched, *(Record(id_, {}, None, deleted=True) for id_ in gone)]
+    def _take_as_they_are(self, ids: Sequence[str], rules: Rules, intake: Intake) -> None:
+        """Take these records in as they are now; those that are gone as tombstones."""
+        gone = dict.fromkeys(ids)
+        for part in intake.spelling.fetch_in_parts(ids):
+            for record in part:
+                gone.pop(record.id, None)
+            intake.take(part, rules)
+        if gone:
+            intake.take((Record(id_, {}, None, deleted=True) for id_ in gone), rules)
 
     def _covers(self, source: Mapping[str, Json]) -> bool:
         """Return True if the kept source values surely hold all that the mapping in force reads.

@@ -7,13 +7,13 @@ equal. Only the source can tell; the ledger finds the candidates worth asking ab
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
 import orjson
 
-from connectors.interface import Connector, Respells, StreamSpec
+from connectors.interface import Connector, FetchesInParts, Respells, StreamSpec
 from state.ledger import Ledger
 from sync.polling.job import StreamJob
 from sync.polling.progress import progress_of, save_progress
@@ -57,13 +57,23 @@ class Spelling:
         """Return the records of these ids as they are now, each once; those that are gone are left out."""
         return one_each(self.known(self._connector.fetch(self._job.spec, ids))) if ids else []
 
-    def parents(self, touched: Sequence[Touch]) -> list[Record]:
-        """Return the records that changed children belong to now, and those they belonged to when last read."""
-        if not touched:
-            return []
+    def fetch_in_parts(self, ids: Sequence[str]) -> Iterator[list[Record]]:
+        """Yield what `fetch` returns, in parts that are not in memory together, where the source can do so."""
+        if not ids:
+            return
+        if isinstance(self._connector, FetchesInParts):
+            for part in self._connector.fetch_in_parts(self._job.spec, ids):
+                yield one_each(self.known(part))
+        else:
+            yield self.fetch(ids)
+
+    def parents(self, touched: Sequence[Touch]) -> Iterator[list[Record]]:
+        """Yield, in parts, the records that changed children belong to now, and those they belonged to when last
+        read."""
         # the ledger may remember a child by its id or by the form of its spellings: ask by both
         links = [replace(touch, id=self.link(touch.id)) for touch in touched]
-        return self.fetch(self._ledger.records.parents_of(self._job.row.id, [*touched, *links]))
+        ids = self._ledger.records.parents_of(self._job.row.id, [*touched, *links]) if touched else ()
+        return self.fetch_in_parts(ids)
 
     def link(self, child: str) -> str:
         """Return the form of a child's id by which the ledger remembers it, the same for all spellings.

@@ -68,8 +68,8 @@ class Sweep:
             names = intake.spelling.names(id_ for id_, _ in listing.rows)
             listed_now = {names.get(id_, id_): modified for id_, modified in listing.rows}
             missed = self._missed(listed_now, first=not sweep.swept)
-            if missed:
-                intake.take(intake.spelling.fetch(missed), rules)
+            for part in intake.spelling.fetch_in_parts(missed):
+                intake.take(part, rules)
             # after the missed records are committed: a stop in between lists this part again
             sweep = self._save(listing, sweep)
             if ends():

@@ -10,8 +10,8 @@ import sqlglot
 from sqlalchemy.dialects import mssql, oracle
 from sqlalchemy.engine.default import DefaultDialect
 
+from connectors.sql.halving import chunks
 from connectors.sql.ordering import _BY_BACKEND, ColumnType
-from connectors.sql.records import chunks
 from connectors.sql.statements import Bounds, ColumnOrder, Relation, page, rows_in
 
 DIALECTS: dict[str, Any] = {

@@ -4,11 +4,15 @@ may be is unusable by its key, while its page and stream go on."""
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import pytest
 from psycopg import waiting
 from sqlalchemy import text
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.engine.default import DefaultExecutionContext
 
 from connectors.bounds import TooLarge
 from connectors.sql import limits
@@ -17,7 +21,7 @@ from connectors.sql.engines import parse_url
 from connectors.sql.options import SqlSource
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Record
-from tests.connectors.sql_servers import Duckdb, Mariadb, Postgresql, Server
+from tests.connectors.sql_servers import Duckdb, Mariadb, Postgresql, Server, Sqlite
 from tests.connectors.sql_streams import connect, poll, read_all, stream
 
 LIMIT = 100_000
@@ -47,7 +51,7 @@ def whole(records: Mapping[str, Record], lengths: Mapping[int, int]) -> None:
         record = records[str(id_)]
         if length > LIMIT:
             assert record.problem is not None
-            assert "'note' makes its row longer than the 64 MiB that one may hold" in record.problem
+            assert "'note' makes the record longer than the 64 MiB that one may hold" in record.problem
         else:
             assert (record.problem, record.data["name"], len(record.data["note"])) == (None, f"n{id_}", length)
 
@@ -88,6 +92,55 @@ def test_a_child_that_is_too_long_is_the_fault_of_its_record_alone(server: Serve
     connector.close()
 
 
+def held(records: Iterable[Record]) -> int:
+    """The text that these records and their children carry."""
+    notes = [each["note"] for record in records for each in (record.data, *record.data.get("kids", ()))]
+    return sum(len(note or "") for note in notes)
+
+
+def test_a_page_is_no_longer_than_an_answer_with_all_its_children(server: Server) -> None:
+    lengths = dict.fromkeys(range(1, 31), LONG) | dict.fromkeys(range(31, 101), 5)
+    fill(server, lengths, kids=dict.fromkeys(range(1, 31), LONG) | {20: 80_000, 40: LONG, 50: 90_000})
+    for spec in (stream(children=spec_of_kids()), stream(children=spec_of_kids(), modified="modified")):
+        connector = connect(server.url)
+        pages = poll(connector, spec, {})
+        connector.close()
+        assert max(held(page.records) for page in pages) <= LIMIT
+        records = {record.id: record for page in pages for record in page.records}
+        assert set(records) == {str(id_) for id_ in lengths}
+        # alone with its child it is longer than an answer may be: that is told, and the page goes on
+        assert [(id_, record.problem) for id_, record in records.items() if record.problem] == [
+            ("20", "in kids: field 'note' makes the record longer than the 64 MiB that one may hold")
+        ]
+        assert all(len(records[str(id_)].data["kids"]) == 1 for id_ in (1, 30, 40, 50))
+
+
+def test_records_that_are_fetched_come_in_parts_no_longer_than_an_answer(server: Server) -> None:
+    lengths = dict.fromkeys(range(1, 31), LONG) | {7: HUGE, 30: HUGE} | dict.fromkeys(range(31, 131), 5)
+    fill(server, lengths, kids=dict.fromkeys(range(1, 11), LONG))
+    spec, connector = stream(children=spec_of_kids()), connect(server.url)
+    poll(connector, spec, {})
+    parts = list(connector.fetch_in_parts(spec, [str(id_) for id_ in lengths]))
+    connector.close()
+    assert max(held(part) for part in parts) <= LIMIT
+    assert len(parts) < 40, "where rows are short, parts are long"
+    records = [record for part in parts for record in part]
+    assert len(records) == len(lengths)
+    whole({record.id: record for record in records}, lengths)
+
+
+def test_a_part_is_read_when_it_is_asked_for(sqlite_server: Sqlite) -> None:
+    """So no more than one of them is in memory."""
+    fill(sqlite_server, {1: 60_000, 2: 60_000})
+    spec, connector = stream(), connect(sqlite_server.url)
+    poll(connector, spec, {})
+    parts = connector.fetch_in_parts(spec, ["1", "2"])
+    next(parts)
+    sqlite_server.run("UPDATE companies SET name = 'changed'")
+    assert [record.data["name"] for record in next(parts)] == ["changed"]
+    connector.close()
+
+
 def test_an_answer_that_cannot_be_halved_is_refused_by_name_and_the_next_one_is_read(server: Server) -> None:
     fill(server, {1: HUGE})
     database = Database("erp", parse_url(server.url), SqlSource.model_validate({"url": server.url}))
@@ -123,6 +176,77 @@ def test_rows_of_other_databases_are_counted_as_they_come(duckdb_server: Duckdb)
     whole(read_all(duckdb_server.url, stream()), lengths)
 
 
+def test_rows_are_taken_in_steps_that_the_longest_row_decides() -> None:
+    """The driver of no database is asked for many long rows at once."""
+    taken: list[int] = []
+
+    def taking(rows: list[tuple[str]]) -> Callable[[int], list[tuple[str]]]:
+        taken.clear()
+
+        def take(most: int) -> list[tuple[str]]:
+            some = rows[sum(taken) : sum(taken) + most]
+            taken.append(len(some))
+            return some
+
+        return take
+
+    with pytest.raises(TooLarge):
+        limits.counted(taking([("x",)] * 300 + [("y" * 5_000,)] * 30), LIMIT)
+    assert (taken[0], max(taken)) == (1, 100)
+    rows = [("y" * 5_000,)] * 30
+    with pytest.raises(TooLarge):
+        limits.counted(taking(rows), LIMIT)
+    assert sum(taken) == 21, "one row more than there was room for"
+    assert limits.counted(taking(rows), 200_000) == (rows, 150_000)
+
+
+class Streaming(SQLiteDialect_pysqlite):
+    """The dialect of a database that no test knows, whose driver holds an answer whole unless it is asked to stream."""
+
+    name = "elsewhere"
+    supports_server_side_cursors = True
+    supports_statement_cache = True
+    asked: ClassVar[list[int]] = []
+
+    class execution_ctx_cls(DefaultExecutionContext):  # noqa: N801 - SQLAlchemy's name
+        def create_server_side_cursor(self) -> Any:
+            inner, asked = self._dbapi_connection.cursor(), Streaming.asked
+
+            class Cursor:
+                def fetchmany(self, most: int) -> Any:
+                    asked.append(most)
+                    return inner.fetchmany(most)
+
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(inner, name)
+
+            return Cursor()
+
+
+def test_an_unknown_database_is_asked_to_stream_its_answers(sqlite_server: Sqlite) -> None:
+    fill(sqlite_server, dict.fromkeys(range(1, 31), LONG))
+    registry.register("elsewhere.pysqlite", __name__, "Streaming")
+    url = sqlite_server.url.replace("sqlite://", "elsewhere+pysqlite://")
+    database = Database("erp", parse_url(url), SqlSource.model_validate({"url": url}))
+    with pytest.raises(SourceRefused, match="longer than 64 MiB"):
+        database.run(text("SELECT * FROM companies"), "companies")
+    assert 0 < sum(Streaming.asked) < 10
+    database.close()
+
+
+def test_pages_begin_short_where_a_driver_cannot_be_stopped(duckdb_server: Duckdb) -> None:
+    lengths = dict.fromkeys(range(1, 61), 2_000) | dict.fromkeys(range(61, 1_001), 5)
+    fill(duckdb_server, lengths)
+    connector = connect(duckdb_server.url)
+    pages = poll(connector, stream(), {})
+    (told,) = [each for each in connector.check(stream()) if "whole in memory" in each.text]
+    connector.close()
+    sizes = [len(page.records) for page in pages if page.records]
+    assert (sizes[0], sum(sizes), max(sizes) > 100) == (16, 1_000, True)
+    assert max(held(page.records) for page in pages) <= LIMIT
+    assert told.level == "ok"  # its memory_limit is a bound
+
+
 def test_the_memory_of_duckdb_is_set_in_its_url(duckdb_server: Duckdb) -> None:
     duckdb_server.run("CREATE TABLE t (id INT)")
     url = f"{duckdb_server.url}?memory_limit=2GB"
@@ -139,8 +263,6 @@ def test_an_answer_that_is_too_long_is_stopped_while_it_comes(
     lengths = dict.fromkeys(range(1, 41), 1 << 19)
     fill(mariadb_server, lengths)
     database = Database("erp", parse_url(mariadb_server.url), SqlSource.model_validate({"url": mariadb_server.url}))
-    from sqlalchemy import text
-
     tracemalloc.start()
     try:
         with pytest.raises(SourceRefused):
