@@ -52,8 +52,10 @@ class TextTimeFormat:
         return same and (other.seconds or not self.seconds)
 
 
+@lru_cache(maxsize=256)
 def format_of(text: str) -> TextTimeFormat | None:
     """Return the format of one value; None where it is no point in time."""
+    # Kept, because every poll looks at the same ends of a column.
     form = _FORM.fullmatch(text)
     if form is None or _naive(form) is None:
         return None
