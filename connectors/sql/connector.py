@@ -21,12 +21,13 @@ from connectors.sql.key_spelling import alike, may_respell
 from connectors.sql.keys import key_name, key_rows, row_id
 from connectors.sql.lanes import lane_progress
 from connectors.sql.limits import Budget
+from connectors.sql.modified_times import listed_times
 from connectors.sql.moments import DAY, canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream, mismatches
 from connectors.sql.paging import make_pager
 from connectors.sql.reading import SqlPoll
 from connectors.sql.records import SelectLayout, SqlReadPlan, make_records, plan_of
-from connectors.sql.scales import Scale, SequenceScale, TextScale, modified_text, usual_text
+from connectors.sql.scales import Scale, SequenceScale
 from connectors.sql.statements import how_many, rows_in
 from sync.shared.errors import ConfigError, Problem, SourceUnavailable
 from sync.shared.words import Json, Listing, Page, Record, Wanted
@@ -188,7 +189,7 @@ class SqlConnector:
             times: Sequence[str | None] = [None] * len(ids)
             unseen = 0
             if at is not None:
-                times, unseen = _listed_times([row[at] for row in found.rows], scale, horizon)
+                times, unseen = listed_times([row[at] for row in found.rows], scale, horizon)
             yield Listing({"after": after} if full else None, list(zip(ids, times, strict=True)), unseen)
 
     def close(self) -> None:
@@ -208,25 +209,6 @@ class SqlConnector:
 def _scale_of(columns: StreamColumns, plan: SqlReadPlan) -> Scale | None:
     """Return the scale of the cursor column; None without such a column, or while it is empty."""
     return None if plan.cursor is None else columns.scale(plan.relation, plan.cursor).scale
-
-
-def _listed_times(values: Sequence[Any], scale: Scale | None, horizon: int) -> tuple[list[str | None], int]:
-    """Return `Record.modified` for each of these values, and how many of them no window ever holds."""
-    times = [*map(usual_text(scale), values)]
-    # Text order is time order; a sequence has no horizon.
-    latest = None if isinstance(scale, SequenceScale) else canonical(horizon) or ""
-    unusual = [at for at, text in enumerate(times) if text is None or (latest is not None and text > latest)]
-    for at in unusual:
-        times[at] = modified_text(scale, values[at])
-    return times, sum(_is_unseen(values[at], scale, horizon) for at in unusual)
-
-
-def _is_unseen(value: Any, scale: Scale | None, horizon: int) -> bool:
-    """Return whether no window ever holds this value: NULL, no time at all, a time far ahead or in another format."""
-    position = None if value is None or scale is None else scale.position(value)
-    if isinstance(scale, TextScale) and not scale.sorts(value):
-        return True
-    return position is None or (position > horizon and not isinstance(scale, SequenceScale))
 
 
 def _url_of(source: str, options: SqlSource) -> URL:

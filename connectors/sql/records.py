@@ -19,8 +19,9 @@ from connectors.sql.halving import read_among
 from connectors.sql.key_spelling import Nearest
 from connectors.sql.keys import as_kind, id_text, id_texts, row_id
 from connectors.sql.limits import Budget
+from connectors.sql.modified_times import modified_texts
 from connectors.sql.options import SqlChild, SqlStream
-from connectors.sql.scales import Scale, modified_texts
+from connectors.sql.scales import Scale
 from connectors.sql.statements import Relation, rows_in
 from connectors.sql.values import Converter, UnreadableValue, plain_column
 from sync.shared.words import LABEL, Json, Record, Wanted

@@ -7,7 +7,7 @@ A position is the number of microseconds since 1970 UTC, or the column's own num
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -25,7 +25,6 @@ from connectors.sql.moments import (
     instant_of_datetime,
     least_offset,
     offset_at,
-    usual_time,
 )
 from sync.shared.words import Json
 
@@ -391,55 +390,6 @@ class TextScale(_OfTime):
     def _text(self, local: int) -> str:
         length = 19 if self.shape.seconds else 16
         return _datetime(local).isoformat(self.shape.separator, timespec="seconds")[:length]
-
-
-def modified_text(scale: Scale | None, value: Any) -> str | None:
-    """Return `Record.modified` for a value of the cursor column: canonical, or the raw text of what is no time."""
-    if value is None or scale is None:
-        return None
-    position = scale.position(value)
-    if position is None:
-        return str(value).encode("utf-8", "replace").decode()
-    return number_text(value) if isinstance(scale, SequenceScale) else canonical(position) or str(value)
-
-
-def modified_texts(scale: Scale | None, values: Sequence[Any]) -> list[str | None]:
-    """Return `modified_text` of each value: most are written the usual way, and need no position."""
-    usual = usual_text(scale)
-    return [usual(value) or modified_text(scale, value) for value in values]
-
-
-def usual_text(scale: Scale | None) -> Callable[[Any], str | None]:
-    """Return a function that returns `modified_text` of a value written as nearly all of its column are; None for any
-    other value, usable or not. A usual value sorts by time (or number) among the column's others."""
-    match scale:
-        case SequenceScale():
-            return lambda value: str(value) if type(value) is int else None
-        case TextScale(shape=shape, zone=zone) if shape.offset == 0 or (shape.offset is None and zone is UTC):
-            ending = "" if shape.offset is None else "Z"
-            return lambda value: _utc_text(value, shape.separator, ending) if type(value) is str else None
-        case Zoned():
-            return lambda value: _utc_moment(value, UTC)
-        case Naive(zone=zone) if zone is UTC:
-            return lambda value: _utc_moment(value, None)
-    return lambda _: None
-
-
-def _utc_moment(value: Any, zone: tzinfo | None) -> str | None:
-    """Return the canonical form of a driver's moment in UTC: usual text, or a datetime of just this zone."""
-    if type(value) is str:
-        return _utc_text(value, value[10:11], "Z" if value.endswith("Z") else "")
-    if type(value) is datetime and value.tzinfo is zone:
-        return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-    return None
-
-
-def _utc_text(value: str, separator: str, ending: str) -> str | None:
-    """Return the canonical form of a time in UTC spelled the usual way, with this separator and ending."""
-    if value[10:11] != separator or not value.endswith(ending):
-        return None
-    text = usual_time(value[:-1] if ending else value)
-    return text and text + ("Z" if "." in text else ".000000Z")
 
 
 def day_text(moment: datetime) -> str:

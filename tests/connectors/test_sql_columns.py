@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.sql.keys import id_text, id_texts
+from connectors.sql.modified_times import listed_times, modified_text, modified_texts, usual_text
 from connectors.sql.moments import TextTimeFormat, iso
 from connectors.sql.scales import (
     Days,
@@ -21,9 +22,6 @@ from connectors.sql.scales import (
     SequenceScale,
     TextScale,
     Zoned,
-    modified_text,
-    modified_texts,
-    usual_text,
 )
 from connectors.sql.values import JsonText, UnreadableValue, as_bool, as_json, as_moment, plain, plain_column
 
@@ -33,7 +31,7 @@ VALUES = st.one_of(
     st.booleans(),
     st.integers(-(2**65), 2**65),
     st.floats(),
-    st.text(st.characters(exclude_categories=()), max_size=3),
+    st.text("aü😀\ud800\udcff", max_size=3),
     st.builds(JsonText, st.sampled_from(["{}", "[1.5]", "no"])),
     st.binary(max_size=2),
     st.decimals(),
@@ -42,7 +40,7 @@ VALUES = st.one_of(
 # Columns of one or two kinds, as columns are, and mixed ones.
 COLUMNS = st.one_of(
     st.lists(VALUES, max_size=6),
-    *(st.lists(st.one_of(kind, st.none()), max_size=6) for kind in (st.text(), st.integers(), st.floats())),
+    *(st.lists(st.one_of(kind, st.none()), max_size=6) for kind in (st.text("aü\udcff"), st.integers(), st.floats())),
 )
 
 
@@ -121,11 +119,33 @@ SCALES: list[Scale | None] = [
 ]
 
 
-@pytest.mark.parametrize("scale", SCALES, ids=repr)
 @given(values=st.lists(TIMES, max_size=5))
 @example(values=["2026-01-02 03:04:05.000000", "2026-01-02T03:04:05Z", 7, None])
-def test_the_modified_times_of_a_column_are_those_of_its_values(scale: Scale | None, values: list[Any]) -> None:
-    assert modified_texts(scale, values) == [modified_text(scale, value) for value in values]
+def test_the_modified_times_of_a_column_are_those_of_its_values(values: list[Any]) -> None:
+    for scale in SCALES:
+        assert modified_texts(scale, values) == [modified_text(scale, value) for value in values], scale
+
+
+HORIZON = 1_800_000_000_000_000
+"""January 2027."""
+
+
+def is_seen(scale: Scale | None, value: Any) -> bool:
+    """A window holds it at some time: a time that sorts among the others, not after the horizon; or any number."""
+    position = None if scale is None or value is None else scale.position(value)
+    if position is None or (isinstance(scale, TextScale) and not scale.sorts(value)):
+        return False
+    return isinstance(scale, SequenceScale) or position <= HORIZON
+
+
+@given(values=st.lists(TIMES, max_size=5))
+@example(values=["2027-01-15 08:00:00", "2027-01-15 08:00:00.000001", "2027-01-15T08:00:01Z", 2**62, None])
+@example(values=[datetime(2027, 1, 15, 8), datetime(2027, 1, 15, 8, 0, 1, tzinfo=UTC)])
+def test_a_sweep_lists_each_time_and_counts_those_that_no_window_holds(values: list[Any]) -> None:
+    for scale in SCALES:
+        times, unseen = listed_times(values, scale, HORIZON)
+        assert times == [modified_text(scale, value) for value in values], scale
+        assert unseen == sum(not is_seen(scale, value) for value in values), scale
 
 
 @given(st.sampled_from([scale for scale in SCALES if isinstance(scale, TextScale)]), SPELLINGS | ODD_TIMES)
