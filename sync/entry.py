@@ -15,6 +15,8 @@ def main() -> None:
     terminal is gone.
     """
     open_streams()
+    # pydantic would read the metadata of every installed package for plug-ins, which nobody has here
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if is_daemon(sys.argv[1:]):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     from sync.foreign_files import foreign_file, foreign_package

@@ -25,7 +25,7 @@ from connectors.sql.cursors import Cursor
 from connectors.sql.engines import facts_of
 from connectors.sql.errors import Unconvertible
 from connectors.sql.keys import key_name
-from connectors.sql.paging import digits_lost, is_list, make_pager, no_key
+from connectors.sql.paging import digits_lost, is_list_type, make_pager, no_key
 from connectors.sql.records import ChildRelation, SqlReadPlan, columns_of, make_records
 from connectors.sql.server_check import server_findings
 from connectors.sql.statements import Relation, null_in, one_row, repeated
@@ -240,7 +240,7 @@ class _StreamCheck:
         returns."""
         context = self._context
         rows = context.try_probe(lambda: self._database.run(one_row(relation, key), self._stream).rows) or []
-        for name in [name for row in rows for name, value in zip(key, row, strict=True) if is_list(value)]:
+        for name in [name for row in rows for name, value in zip(key, row, strict=True) if is_list_type(type(value))]:
             error = no_key(self._database, self._stream, relation, name)
             yield Finding("error", error.message, error.hint)
         for order in context.columns.orders(relation, [*key, *([cursor.column] if cursor else [])]):

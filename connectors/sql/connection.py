@@ -203,8 +203,12 @@ def read_result(dialect: Dialect, result: CursorResult[Any], budget: Budget) -> 
         described = tuple((normal(column[0]), *column[1:]) for column in described)
     name = dialect.name.partition(".")[0]
     padded = _padded(name, cursor, described)
+    # Rows as the proven drivers return them: SQLAlchemy's own cost more than the values in them.
     if name in ("postgresql", "mysql", "mariadb"):
-        rows = list(result.all())  # counted as they arrived, and in memory already: `bounded`
+        rows = list(cursor.fetchall())  # counted as they arrived, and in memory already: `bounded`
+    elif name == "sqlite":
+        rows, size = counted(cursor.fetchmany, budget.left)
+        budget.held += size
     else:
         rows, size = counted(result.fetchmany, budget.left)
         budget.held += size

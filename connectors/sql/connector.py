@@ -20,8 +20,6 @@ from connectors.interface import (
     LaneProgress,
     StreamSpec,
 )
-from connectors.sql import discovering, drafting
-from connectors.sql.checking import look_at
 from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database, MonotonicClock
 from connectors.sql.engines import parse_url, sqlite_file
@@ -29,16 +27,15 @@ from connectors.sql.errors import is_too_slow
 from connectors.sql.halving import CHUNK, in_parts, read_among
 from connectors.sql.key_spelling import alike, may_respell
 from connectors.sql.keys import key_name, key_rows, row_id
-from connectors.sql.kinds import kinds_of
 from connectors.sql.lanes import lane_progress
 from connectors.sql.limits import Budget
+from connectors.sql.modified_times import listed_times
 from connectors.sql.moments import DAY, canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream, mismatches
 from connectors.sql.paging import make_pager
 from connectors.sql.reading import SqlPoll
 from connectors.sql.records import SelectLayout, SqlReadPlan, make_records, plan_of
-from connectors.sql.scales import Scale, SequenceScale, TextScale, modified_text
-from connectors.sql.sketch import draft_candidates, sketch
+from connectors.sql.scales import Scale, SequenceScale
 from connectors.sql.statements import how_many, rows_in
 from sync.shared.errors import ConfigError, Problem, SourceUnavailable
 from sync.shared.words import Json, Listing, Page, Record, Wanted
@@ -73,12 +70,18 @@ class SqlConnector:
         return others == {"object"} and any(each["object"].startswith(_QUERY) for each in (was, now))
 
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
+        from connectors.sql.checking import look_at
+
         return look_at(self._database, self._fresh(stream), plan_of(stream))
 
     def discover(self, name: str | None) -> Sequence[Discovered]:
+        from connectors.sql import discovering
+
         return discovering.tables(self._database) if name is None else discovering.columns(self._database, name)
 
     def describe(self, stream: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
+        from connectors.sql.kinds import kinds_of
+
         return kinds_of(self._database, self._fresh(stream), plan_of(stream))
 
     def position(self, stream: StreamSpec) -> str:
@@ -191,10 +194,11 @@ class SqlConnector:
             full = found.more
             after = pager.last()[1] if full else None
             ids = [str(id_) for id_ in layout.ids(plan.keys, found, columns.id_writers(plan.relation, plan.keys))]
-            values = [None if at is None else row[at] for row in found.rows]
-            listed = [(id_, modified_text(scale, value)) for id_, value in zip(ids, values, strict=True)]
-            unseen = 0 if at is None else sum(_is_unseen(value, scale, horizon) for value in values)
-            yield Listing({"after": after} if full else None, listed, unseen)
+            times: Sequence[str | None] = [None] * len(ids)
+            unseen = 0
+            if at is not None:
+                times, unseen = listed_times([row[at] for row in found.rows], scale, horizon)
+            yield Listing({"after": after} if full else None, list(zip(ids, times, strict=True)), unseen)
 
     def close(self) -> None:
         self._database.close()
@@ -213,14 +217,6 @@ class SqlConnector:
 def _scale_of(columns: StreamColumns, plan: SqlReadPlan) -> Scale | None:
     """Return the scale of the cursor column; None without such a column, or while it is empty."""
     return None if plan.cursor is None else columns.scale(plan.relation, plan.cursor).scale
-
-
-def _is_unseen(value: Any, scale: Scale | None, horizon: int) -> bool:
-    """Return whether no window ever holds this value: NULL, no time at all, a time far ahead or in another format."""
-    position = None if value is None or scale is None else scale.position(value)
-    if isinstance(scale, TextScale) and not scale.sorts(value):
-        return True
-    return position is None or (position > horizon and not isinstance(scale, SequenceScale))
 
 
 def _url_of(source: str, options: SqlSource) -> URL:
@@ -265,19 +261,29 @@ class SqlConnectorType:
 
     def starters(self) -> Mapping[str, str]:
         """Return the file to start from, for each kind of database that `init` knows."""
+        from connectors.sql import drafting
+
         return drafting.starters()
 
     def address(self, url: str) -> str:
         """Return the URL as TOML: as it stands if it only names a file. Raises ValueError where it is no URL."""
+        from connectors.sql import drafting
+
         return drafting.address(url)
 
     def candidates(self, url: str) -> Sequence[DraftCandidate]:
         """Return the tables and views, those like companies or contacts first."""
+        from connectors.sql import drafting
+        from connectors.sql.sketch import draft_candidates
+
         with drafting.opened(url) as database:
             return draft_candidates(database)
 
     def draft(self, url: str, address: str, name: str) -> str:
         """Return a file that reads the table of that name and what belongs to it."""
+        from connectors.sql import drafting
+        from connectors.sql.sketch import sketch
+
         with drafting.opened(url) as database:
             return drafting.draft(sketch(database, name), address)
 

@@ -79,7 +79,8 @@ def cause_of(error: BaseException, backend: str) -> Cause:
         return SERVICE if isinstance(driver, UnknownService) else SERVICE_BY_LDAP
     cause = _of_driver(driver) or _of_sqlalchemy(error, driver) or _of_python(driver, backend)
     if cause is None:
-        later = isinstance(error, exc.OperationalError | exc.InterfaceError)
+        # SQLite's own comes from fetching, which SQLAlchemy has no part in.
+        later = isinstance(error, exc.OperationalError | exc.InterfaceError | sqlite3.OperationalError)
         connecting = isinstance(error, exc.DBAPIError) and error.statement is None
         unknown = UNKNOWN_LATER if later else NO_START if connecting else UNKNOWN
         cause = _named(unknown, str(driver), _class_of(driver))

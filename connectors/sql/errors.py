@@ -13,7 +13,6 @@ from contextlib import contextmanager
 
 from connectors.bounds import TooLarge
 from connectors.sql.causes import Cause, UnknownOption
-from connectors.sql.diagnosis import cause_of
 from connectors.sql.service_file import ServiceByLdap, UnknownService
 from sync.shared.errors import SourceRefused, SourceUnavailable, SyncError
 
@@ -59,6 +58,8 @@ def as_source_error(
     error: BaseException, source: str, stream: str | None, backend: str, address: str = ""
 ) -> SourceUnavailable | SourceRefused:
     """Return the error to raise for one of a driver or SQLAlchemy."""
+    from connectors.sql.diagnosis import cause_of  # only where something failed
+
     cause = cause_of(error, backend)
     kind = _KINDS.get(cause.kind) or (SourceUnavailable if cause.later else SourceRefused)
     return kind(_words(cause, address), hint=cause.hint, source=source, stream=stream)

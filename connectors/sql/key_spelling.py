@@ -85,13 +85,16 @@ class Nearest:
 
     def __init__(self, ids: Iterable[str]) -> None:
         self._ids = frozenset(ids)
-        self._same = {_same_key(id_): id_ for id_ in self._ids}
+        # The other forms are made for the first reference that no id equals: most pages have none.
+        self._same: dict[str, str] = {}
         self._alike: dict[str, str] = {}
 
     def to(self, id_: str) -> str:
         """Return the nearest id; the given one where none is near."""
         if id_ in self._ids:
             return id_
+        if not self._same:
+            self._same = {_same_key(each): each for each in self._ids}
         if (near := self._same.get(_same_key(id_))) is not None:
             return near
         if not self._alike:

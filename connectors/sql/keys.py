@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any, Literal
 from uuid import UUID
 
-from connectors.sql.values import clock_text, moment
+from connectors.sql.values import clock_text, encodes, moment
 from sync.shared.words import Json
 
 KeyKind = Literal["integer", "decimal", "float", "text", "uuid", "bytes", "moment", "day", "clock", "any", "other"]
@@ -33,6 +33,14 @@ def id_text(key: Any) -> str:
         if isinstance(key, kind):
             return write(key)
     return str(key)
+
+
+def id_texts(keys: Sequence[Any], write: Callable[[Any], str] = id_text) -> list[str | None]:
+    """Return the id that `write` makes of each value of a key's only column, None for NULL."""
+    kinds = {*map(type, keys)} if write is id_text else set()
+    if kinds == {int}:
+        return list(map(str, keys))
+    return [None if key is None else write(key) for key in keys]
 
 
 def _text_id(key: str) -> str:
@@ -188,7 +196,7 @@ def pack(value: Any) -> Json:
         return value
     if isinstance(value, str):
         # Undecodable bytes stand in text as surrogates, which JSON cannot hold.
-        return str(value) if _encodes(value) else {"text": _base64(value.encode("utf-8", "surrogatepass"))}
+        return str(value) if encodes(value) else {"text": _base64(value.encode("utf-8", "surrogatepass"))}
     for kind, name, write in _PACK:
         if isinstance(value, kind):
             return {name: write(value)}
@@ -201,14 +209,6 @@ def unpack(value: Json) -> Any:
         return value
     ((kind, text),) = value.items()
     return _UNPACK[kind](text)
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _base64(raw: Any) -> str:

@@ -29,6 +29,7 @@ longest_answer = LONGEST_ANSWER
 """Most bytes of the rows that are held together, as received."""
 _MOST_ROWS = 100
 """Most rows that are taken from a driver before they are counted."""
+_SIZED = frozenset({str, bytes, bytearray, memoryview})
 
 
 @dataclass(slots=True)
@@ -54,10 +55,9 @@ def counted(take: Callable[[int], Sequence[Sequence[Any]]], most: int) -> tuple[
     rows: list[Any] = []
     size, longest, step = 0, 1, 1
     while some := take(step):
-        for row in some:
-            length = sum(len(value) for value in row if isinstance(value, str | bytes | bytearray | memoryview))
-            longest = max(longest, length)
-            size += length
+        lengths = [sum([len(value) for value in row if type(value) in _SIZED]) for row in some]
+        longest = max(longest, *lengths)
+        size += sum(lengths)
         if size > most:
             raise TooLarge
         rows += some

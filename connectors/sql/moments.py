@@ -19,6 +19,8 @@ from sync.shared.words import Json
 
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
+_TIMESPECS = {19: "seconds", 26: "microseconds"}
+"""What a time holds whose usual spelling has so many characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,10 @@ class TextTimeFormat:
         return same and (other.seconds or not self.seconds)
 
 
+@lru_cache(maxsize=256)
 def format_of(text: str) -> TextTimeFormat | None:
     """Return the format of one value; None where it is no point in time."""
+    # Kept, because every poll looks at the same ends of a column.
     form = _FORM.fullmatch(text)
     if form is None or _naive(form) is None:
         return None
@@ -101,6 +105,22 @@ def instant_of_datetime(moment: datetime, zone: tzinfo) -> int | None:
     return (moment.replace(tzinfo=None) - _EPOCH - offset) // _MICROSECOND
 
 
+def usual_time(text: str) -> str | None:
+    """Return a time without zone, as databases usually spell it, with `T`: seconds and no fraction or six digits of it.
+
+    None for every other text, a time or not: many times cheaper than the grammar, which must then look at it.
+    """
+    timespec = _TIMESPECS.get(len(text))
+    if timespec is None:
+        return None
+    try:
+        spelled = datetime.fromisoformat(text).isoformat(timespec=timespec)
+    except ValueError:
+        return None
+    # Python reads other spellings of that length too; only this one reads the same again.
+    return spelled if spelled == text.replace(" ", "T", 1) else None
+
+
 def canonical(instant: int) -> str | None:
     """Return `2026-01-02T03:04:05.000006Z`; None outside the years 1 to 9999."""
     moment = datetime_of(instant)
@@ -121,6 +141,9 @@ def iso(text: str, *, zoned: bool) -> str:
     Text that names an offset is zoned whatever was declared. Text that is no such time (`infinity`, years beyond 9999,
     0000-00-00) is returned unchanged.
     """
+    bare = text.removesuffix("+00") if text.endswith("+00") else text.removesuffix("Z")
+    if usual := usual_time(bare):
+        return usual.removesuffix(".000000") + ("Z" if zoned or bare != text else "")
     form = _FORM.fullmatch(text)
     # No full date and time: nothing to spell otherwise.
     if form is None or not form[2] or not form[4]:

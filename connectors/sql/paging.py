@@ -6,6 +6,7 @@ A place in that order is kept as JSON: the values of the cursor column (if there
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Select
@@ -122,6 +123,11 @@ class Pager:
         return None if self._cursor is None else _packed(self._cursor, values[self._cursor.column]), key
 
     def _places(self, found: SqlRows) -> list[PagePosition]:
+        match self._at:  # nearly all orders
+            case [int(at)]:
+                return [(row[at],) for row in found.rows]
+            case [int(first), int(then)]:
+                return list(map(itemgetter(first, then), found.rows))
         return [self._place(row) for row in found.rows]
 
     def _place(self, row: Sequence[Any]) -> PagePosition:
@@ -150,7 +156,7 @@ class Pager:
         """Raise SourceRefused where a key's value is a list or an object."""
         for order in self._keys:
             at = self._layout.at(order.column)
-            if order.kind in _LISTS_COME_AS and any(is_list(row[at]) for row in found.rows):
+            if order.kind in _LISTS_COME_AS and any(map(is_list_type, {type(row[at]) for row in found.rows})):
                 raise no_key(self._database, self._stream, self._relation, order.column)
 
     def _refuse_lossy(self, found: SqlRows, places: Sequence[PagePosition]) -> None:
@@ -218,9 +224,9 @@ def digits_lost(database: Database, stream: str, relation: Relation, order: Colu
     )
 
 
-def is_list(key: Any) -> bool:
-    """Return whether a key's value is a list or an object, which no text can be turned back into."""
-    return isinstance(key, list | tuple | Mapping)
+def is_list_type(kind: type) -> bool:
+    """Return whether a key's values of that type are lists or objects, which no text can be turned back into."""
+    return issubclass(kind, list | tuple | Mapping)
 
 
 def no_key(database: Database, stream: str, relation: Relation, column: str) -> SourceRefused:

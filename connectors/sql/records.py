@@ -17,12 +17,13 @@ from connectors.sql.connection import Database, SqlRows
 from connectors.sql.cursors import Cursor
 from connectors.sql.halving import read_among
 from connectors.sql.key_spelling import Nearest
-from connectors.sql.keys import as_kind, id_text, row_id
+from connectors.sql.keys import as_kind, id_text, id_texts, row_id
 from connectors.sql.limits import Budget
+from connectors.sql.modified_times import modified_texts
 from connectors.sql.options import SqlChild, SqlStream
-from connectors.sql.scales import Scale, modified_text
+from connectors.sql.scales import Scale
 from connectors.sql.statements import Relation, rows_in
-from connectors.sql.values import Converter, UnreadableValue
+from connectors.sql.values import Converter, UnreadableValue, plain_column
 from sync.shared.words import LABEL, Json, Record, Wanted
 
 
@@ -48,8 +49,8 @@ class SelectLayout:
         """Return the id that these columns make in each row, None where one of them is NULL. `writers` as in
         `row_id`."""
         if len(columns) == 1:
-            only, write = self.at(columns[0]), writers[0] if writers else id_text
-            return [None if row[only] is None else write(row[only]) for row in found.rows]
+            only = self.at(columns[0])
+            return id_texts([row[only] for row in found.rows], writers[0] if writers else id_text)
         places = [self.at(name) for name in columns]
         return [row_id([row[at] for at in places], writers) for row in found.rows]
 
@@ -136,13 +137,18 @@ class RowFields:
             places = {name: layout.at(name) for name in layout.wanted}
         return cls(tuple((name, at, converters[at]) for name, at in places.items()))
 
-    def read(self, row: Sequence[Any]) -> tuple[dict[str, Json], str | None]:
-        """Return the row's data, and why it cannot be used (None: it can)."""
+    def read(self, rows: Sequence[Sequence[Any]]) -> list[tuple[dict[str, Json], str | None]]:
+        """Return each row's data, and why it cannot be used (None: it can)."""
+        if not rows or not self.places:
+            return [({}, None) for _ in rows]
+        columns = list(zip(*rows, strict=True))
+        names = [name for name, _, _ in self.places]
         try:
-            # One `try` for the whole row: this runs for every row, and unusable values are rare.
-            return {name: convert(row[index]) for name, index, convert in self.places}, None
+            # Column by column, because unusable values are rare.
+            values = [plain_column(columns[at], convert) for _, at, convert in self.places]
         except UnreadableValue:
-            return self._read_what_can_be(row)
+            return [self._read_what_can_be(row) for row in rows]
+        return [(dict(zip(names, row, strict=True)), None) for row in zip(*values, strict=True)]
 
     def _read_what_can_be(self, row: Sequence[Any]) -> tuple[dict[str, Json], str | None]:
         data: dict[str, Json] = {}
@@ -186,27 +192,43 @@ def make_records(
     """
     layout = plan.layout
     fields = RowFields.of(layout, found, columns.converters(plan.relation, found.columns))
-    modified = None if plan.cursor is None else layout.at(plan.cursor.column)
-    places = [layout.at(name) for name in plan.keys]
     writers = columns.id_writers(plan.relation, plan.keys)
     ids = [str(id_) for id_ in layout.ids(plan.keys, found, writers)]
-    parents = {id_: [row[at] for at in places] for id_, row in zip(ids, found.rows, strict=True)}
-    nested = {
-        child.name: _nest(database, columns, plan, child, parents, budget=found.budget) for child in plan.children
-    }
-    records = []
-    for id_, row in zip(ids, found.rows, strict=True):
-        data, problem = fields.read(row)
-        links: dict[str, tuple[str, ...]] = {}
-        for name, of in nested.items():
-            # A parent without children has an empty list, not a missing field: the mapping may count on it.
-            child = of.get(id_, _NestedChildren())
-            data[name] = child.items
-            links[name] = tuple(child.ids)
-            problem = problem or next((f"in {name}: {text}" for text in child.problems), None)
-        when = None if modified is None else modified_text(scale, row[modified])
-        records.append(Record(id_, data, when, problem=problem, children=links))
-    return records if len(parents) == len(records) else _one_each(records)
+    times: Sequence[str | None] = [None] * len(ids)
+    if plan.cursor is not None:
+        modified = layout.at(plan.cursor.column)
+        times = modified_texts(scale, [row[modified] for row in found.rows])
+    if plan.children:
+        places = [layout.at(name) for name in plan.keys]
+        parents = {id_: [row[at] for at in places] for id_, row in zip(ids, found.rows, strict=True)}
+        nested = {
+            child.name: _nest(database, columns, plan, child, parents, budget=found.budget) for child in plan.children
+        }
+        records = [_with_children(*each, nested) for each in zip(ids, times, fields.read(found.rows), strict=True)]
+    else:
+        records = [
+            Record(id_, data, when, problem=problem)
+            for id_, when, (data, problem) in zip(ids, times, fields.read(found.rows), strict=True)
+        ]
+    return records if len(set(ids)) == len(records) else _one_each(records)
+
+
+def _with_children(
+    id_: str,
+    when: str | None,
+    read: tuple[dict[str, Json], str | None],
+    nested: Mapping[str, Mapping[str, _NestedChildren]],
+) -> Record:
+    """Return a record of what was read of its row, with its children of each name."""
+    data, problem = read
+    links: dict[str, tuple[str, ...]] = {}
+    for name, of in nested.items():
+        # A parent without children has an empty list, not a missing field: the mapping may count on it.
+        child = of.get(id_) or _NestedChildren()
+        data[name] = child.items
+        links[name] = tuple(child.ids)
+        problem = problem or next((f"in {name}: {text}" for text in child.problems), None)
+    return Record(id_, data, when, problem=problem, children=links)
 
 
 def _one_each(records: Sequence[Record]) -> list[Record]:
@@ -266,7 +288,7 @@ def _nest(
     # Written as the parents' ids are, so that both spell a key alike.
     of_parents = layout.ids(child.parents, found, columns.id_writers(plan.relation, plan.keys))
     of_children = layout.ids(child.keys, found)
-    for row, its_parent, id_ in zip(found.rows, of_parents, of_children, strict=True):
+    for read, its_parent, id_ in zip(fields.read(found.rows), of_parents, of_children, strict=True):
         # A collation may call two spellings of a key equal.
-        nested[nearest.to(str(its_parent))].add(id_, *fields.read(row))
+        nested[nearest.to(str(its_parent))].add(id_, *read)
     return nested

@@ -392,16 +392,6 @@ class TextScale(_OfTime):
         return _datetime(local).isoformat(self.shape.separator, timespec="seconds")[:length]
 
 
-def modified_text(scale: Scale | None, value: Any) -> str | None:
-    """Return `Record.modified` for a value of the cursor column: canonical, or the raw text of what is no time."""
-    if value is None or scale is None:
-        return None
-    position = scale.position(value)
-    if position is None:
-        return str(value).encode("utf-8", "replace").decode()
-    return number_text(value) if isinstance(scale, SequenceScale) else canonical(position) or str(value)
-
-
 def day_text(moment: datetime) -> str:
     """Return the day as text."""
     return moment.date().isoformat()

@@ -39,7 +39,7 @@ def once(most: int | None, quiet: bool, as_json: bool, streams: tuple[str, ...],
     the ledger), 77 credentials or the plan.
     """
     from sync.commands.choose import choose_streams
-    from sync.service.daemon import say_warnings
+    from sync.service.maintenance import say_warnings
     from sync.views.phrases import program
 
     loaded = load(config)

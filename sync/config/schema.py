@@ -55,7 +55,14 @@ _YEAR = timedelta(days=366)
 class Table(BaseModel):
     """A table of the file: unknown keys are refused, values are not coerced, nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        validate_default=True,
+        allow_inf_nan=False,
+        defer_build=True,  # most tables are only built as parts of another one
+    )
 
 
 class Limit(Table):

@@ -66,7 +66,9 @@ class Sweep:
                 self._refuse_emptied()
             # under the ledger's ids, or a key that is spelled anew would count as missed
             names = intake.spelling.names(id_ for id_, _ in listing.rows)
-            listed_now = {names.get(id_, id_): modified for id_, modified in listing.rows}
+            listed_now = dict(listing.rows)
+            if names:
+                listed_now = {names.get(id_, id_): modified for id_, modified in listing.rows}
             missed = self._missed(listed_now, first=not sweep.swept)
             for part in intake.spelling.fetch_in_parts(missed):
                 intake.take(part, rules)
@@ -102,9 +104,8 @@ class Sweep:
             # a child that vanished leaves no trace on its parent: read them all, but not right after the first scan
             return list(listed)
         known = self._ledger.records.modified_of(self._job.row.id, listed)
-        return [
-            id_ for id_, modified in listed.items() if modified is None or id_ not in known or known[id_] != modified
-        ]
+        # an id that the ledger does not know has no time there either
+        return [id_ for id_, modified in listed.items() if modified is None or known.get(id_) != modified]
 
     def _save(self, listing: Listing, sweep: SweepProgress) -> SweepProgress:
         """Save how far the sweep is once this listing was compared; its end also ends the stream's baseline."""

@@ -13,7 +13,7 @@ from state.key_files import key_path
 from state.ledger import Ledger
 from sync import __version__, log
 from sync.config.intervals import POLL_DEADLINE
-from sync.config.load import load_config, warnings_of
+from sync.config.load import load_config
 from sync.config.schema import Config
 from sync.delivery.sender import ClientFactory, open_client
 from sync.engine.compiled_config import CompiledConfig
@@ -31,6 +31,7 @@ from sync.service.maintenance import (
     recover,
     recover_batches,
     refuse_part,
+    say_warnings,
 )
 from sync.service.schedule import Schedule
 from sync.service.service import Service
@@ -300,12 +301,6 @@ def _heard(signals: Collection[signal.Signals], seconds: float) -> signal.Signal
     """
     info = signal.sigtimedwait(signals, seconds)
     return signal.Signals(info.si_signo) if info is not None and info.si_signo in signals else None
-
-
-def say_warnings(config: Config) -> None:
-    """Log what in the configuration deserves a look."""
-    for problem in warnings_of(config):
-        emit("config_warning", where=problem.where, problem=problem.what)
 
 
 def run(path: Path) -> None:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 from state.backups import back_up_daily
 from state.ledger import Ledger
 from sync.config.ages import age_as_json, near_ends
+from sync.config.load import warnings_of
 from sync.config.schema import Config
-from sync.engine.engine import Engine
-from sync.engine.reload import RefusedPart
 from sync.log import emit
 from sync.service import notices
 from sync.service.writable import refuse_unwritable
 from sync.shared.errors import LedgerError
 
+if TYPE_CHECKING:  # a single round needs no reload
+    from sync.engine.engine import Engine
+    from sync.engine.reload import RefusedPart
+
 KEEP_POLLS = 90 * 86400.0
 """Seconds for which the history of polls is kept."""
+
+
+def say_warnings(config: Config) -> None:
+    """Log what in the configuration deserves a look."""
+    for problem in warnings_of(config):
+        emit("config_warning", where=problem.where, problem=problem.what)
 
 
 def refuse_part(part: RefusedPart, ledger: Ledger) -> None:

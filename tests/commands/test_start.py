@@ -1,0 +1,83 @@
+"""A command pays at its start only for what it uses."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+UNNEEDED = {
+    "apscheduler",
+    "connectors.hubspot",
+    "connectors.salesforce",
+    "connectors.sql.catalog",
+    "connectors.sql.checking",
+    "connectors.sql.diagnosis",
+    "connectors.sql.discovering",
+    "connectors.sql.kinds",
+    "connectors.sql.mysql",
+    "connectors.sql.postgresql",
+    "multiprocessing",
+    "phonenumbers",
+    "prometheus_client",
+    "psycopg",
+    "pymysql",
+    "simple_salesforce",
+    "starlette",
+    "sync.engine.reload",
+    "sync.service.daemon",
+    "sync.service.http_server",
+    "sync.service.metrics",
+    "sync.trial",
+    "uvicorn",
+}
+"""What a round over a SQLite source does without, because nothing fails, nobody asks, and no daemon runs."""
+_TELL = """
+import sys
+from sync.entry import main
+try:
+    main()
+finally:
+    sys.stdout.flush()
+    print(*sorted(sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("command", [["once"], ["status"]], ids=" ".join)
+def test_a_round_imports_nothing_it_does_not_use(tmp_path: Path, command: list[str]) -> None:
+    with sqlite3.connect(tmp_path / "crm.sqlite") as database:
+        database.execute("CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT, updated_at DATETIME)")
+    config = tmp_path / "config.toml"
+    config.write_text(f"""
+[workspaces.main]
+api_key = "a-key"
+base_url = "http://127.0.0.1:9"
+[ledger]
+path = "{tmp_path}/ledger.db"
+[sources.crm]
+connector = "sql"
+url = "sqlite:///{tmp_path}/crm.sqlite"
+[sources.crm.streams.companies]
+table = "companies"
+key = "id"
+modified = "updated_at"
+start = "all"
+on_change = "resend"
+[sources.crm.streams.companies.lead]
+kind = "company"
+name = "name"
+""")
+    config.chmod(0o600)
+    for words in (["once"], command):
+        ended = subprocess.run(
+            [sys.executable, "-c", _TELL, "-c", str(config), *words, "--json"], capture_output=True, text=True
+        )
+        assert ended.returncode == 0, ended.stderr[:1000]
+        assert json.loads(ended.stdout)
+    imported = set(ended.stderr.splitlines()[-1].split())
+    assert imported >= {"connectors.sql.connector", "state.ledger"}
+    assert imported.isdisjoint(UNNEEDED)
