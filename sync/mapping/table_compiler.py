@@ -12,7 +12,6 @@ from sync.mapping.clean import cleaner
 from sync.mapping.expressions import (
     BadExpression,
     Compiled,
-    CompiledExpression,
     Node,
     compile_expression,
     nearest,
@@ -135,8 +134,9 @@ def lead_section(findings: CompileFindings, table: LeadTable, fields: Mapping[st
 
 def contact_section(
     findings: CompileFindings, index: int, table: ContactTable, fields: Mapping[str, WireField]
-) -> ContactSection:
-    """Compile one table of nested contacts; `index` is its position in the file, from 0."""
+) -> ContactSection | None:
+    """Compile one table of nested contacts; `index` is its position in the file, from 0. Return None if its `from` has
+    problems."""
     prefix = f"contacts[{index}]."
     items = findings.expression(f"{prefix}from", table.from_)
     places: FieldNodes = (
@@ -151,7 +151,7 @@ def contact_section(
     section = _TableCompiler(findings, table, fields, places, prefix, f"{CONTACTS}[].", chain).section(
         table.where, default
     )
-    return ContactSection(items.read if items else (lambda _, __: None), section)
+    return ContactSection(items, section) if items else None
 
 
 def _named(keys: tuple[str, ...], fields: Mapping[str, WireField]) -> tuple[tuple[str, str], ...]:
@@ -174,13 +174,13 @@ class _TableCompiler:
     def section(self, condition: Expression | None, default: Required) -> Section:
         self.check_truncate()
         rules = [rule for key, value in self.mapped().items() if (rule := self.rule(self.fields[key], value))]
-        where = None
+        where: Compiled | None = None
         if condition is not None and (
             compiled := self.findings.expression(f"{self.prefix}where", condition, condition=True)
         ):
             look(self.findings.trace(f"{self.prefix}where", compiled.node, self.places, truth=True))
             self.findings.read_by(f"{self.prefix}where", *self.chain, compiled.node)
-            where = compiled.read
+            where = compiled
         required = self.required(default)
         # Sorted: the order of keys in the file must not start a new base line.
         keys = [sorted(key for key, _ in pairs) for pairs in (required.all_of, required.any_of)]
@@ -199,26 +199,26 @@ class _TableCompiler:
         truncate = wire_field.key in self.table.truncate
         self.findings.version[f"wire.{key}"] = [wire_field.name, wire_field.member, truncate, list(sources)]
         clean = cleaner(wire_field, truncate=truncate)
-        reads: list[CompiledExpression] = []
+        expressions: list[Compiled] = []
         for place, source in sources.items():
             if (compiled := self.findings.expression(place, source)) is None:
                 continue
             look(self.findings.trace(place, compiled.node, self.places))
             self.findings.read_by(place, *self.chain, compiled.node)
-            reads.append(compiled.read)
+            expressions.append(compiled)
             self.findings.rows.append((self.path + wire_field.path, compiled.text, place))
             if compiled.constant:
-                self.check_constant(place, FieldRule(wire_field.key, wire_field.name, compiled.read, clean))
+                self.check_constant(place, FieldRule(wire_field, (compiled,), clean))
         # The problems are noted; a rule of fewer expressions would report follow-up problems.
-        if len(reads) < len(sources):
+        if len(expressions) < len(sources):
             return None
-        return FieldRule(wire_field.key, wire_field.name, joined(reads) if isinstance(value, list) else reads[0], clean)
+        return FieldRule(wire_field, tuple(expressions), clean)
 
     def check_constant(self, place: str, rule: FieldRule) -> None:
         """Report a constant that would be left out of every record: it is a mistake in the file."""
         # Cleaning never looks at the record, so an empty one will do.
         report = MappingNotes()
-        Section((rule,), None, Required()).fill({}, {}, {}, report)
+        Section((rule,), None, Required()).filler()({}, {}, {}, report)
         for note in (*report.problems, *report.warnings):
             self.findings.fault(place, note.rule, note.hint)
 
@@ -263,19 +263,3 @@ class _TableCompiler:
                 hint = f"map {key}, or take it out of {option}"
                 self.findings.fault(f"{self.prefix}{option}", f"{key} is required, but not mapped", hint)
         return tuple((key, names[key]) for key in keys if key in names)
-
-
-def joined(reads: list[CompiledExpression]) -> CompiledExpression:
-    """Return one expression for a TOML array of them: an expression that yields a list adds its items."""
-
-    def read(value: Json, record: Json) -> Json:
-        found: list[Json] = []
-        for one in reads:
-            item = one(value, record)
-            if type(item) is list:
-                found += item
-            elif item is not None:
-                found.append(item)
-        return found
-
-    return read
