@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sync.mapping.clean import Cleaner
+from sync.mapping.clean import cleaner
 from sync.mapping.code import Body, Code
 from sync.mapping.expressions import EVALUATION_ERRORS, Compiled, CompiledExpression, failure
 from sync.mapping.ordinary import condition
@@ -28,11 +28,12 @@ field that can be used to the document; returns False, and adds none, if the tab
 
 @dataclass(frozen=True, slots=True)
 class FieldRule:
-    """One field of a table: where it goes on the wire, its expressions (several in a TOML array) and its cleaning."""
+    """One field of a table: where it goes on the wire, its expressions (several in a TOML array), and whether text over
+    the limit is cut."""
 
     field: WireField
     expressions: tuple[Compiled, ...]
-    clean: Cleaner
+    truncate: bool
 
     @property
     def key(self) -> str:
@@ -71,7 +72,8 @@ class FieldRule:
             with body.block(f"if {test}:"):
                 body.add(f"document[{name}] = {self._on_the_wire(body, single)}")
         with body.block(f"{'elif' if test else 'if'} {found} is not None:"):
-            cleaned = body.let(f"{body.code.bind(self.clean)}({found}, notes)")
+            clean = body.code.bind(cleaner(self.field, truncate=self.truncate))
+            cleaned = body.let(f"{clean}({found}, notes)")
             with body.block(f"if {cleaned} is not None and {cleaned} != '':"):
                 body.add(f"document[{name}] = {cleaned}")
 

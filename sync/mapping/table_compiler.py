@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from sync.config.schema import ContactTable, Expression, LeadFields, LeadTable
-from sync.mapping.clean import cleaner
 from sync.mapping.expressions import (
     BadExpression,
     Compiled,
@@ -198,7 +197,6 @@ class _TableCompiler:
         sources = {f"{key}[{i}]": part for i, part in enumerate(value)} if isinstance(value, list) else {key: value}
         truncate = wire_field.key in self.table.truncate
         self.findings.version[f"wire.{key}"] = [wire_field.name, wire_field.member, truncate, list(sources)]
-        clean = cleaner(wire_field, truncate=truncate)
         expressions: list[Compiled] = []
         for place, source in sources.items():
             if (compiled := self.findings.expression(place, source)) is None:
@@ -208,11 +206,11 @@ class _TableCompiler:
             expressions.append(compiled)
             self.findings.rows.append((self.path + wire_field.path, compiled.text, place))
             if compiled.constant:
-                self.check_constant(place, FieldRule(wire_field, (compiled,), clean))
+                self.check_constant(place, FieldRule(wire_field, (compiled,), truncate))
         # The problems are noted; a rule of fewer expressions would report follow-up problems.
         if len(expressions) < len(sources):
             return None
-        return FieldRule(wire_field, tuple(expressions), clean)
+        return FieldRule(wire_field, tuple(expressions), truncate)
 
     def check_constant(self, place: str, rule: FieldRule) -> None:
         """Report a constant that would be left out of every record: it is a mistake in the file."""

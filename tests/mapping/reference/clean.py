@@ -1,7 +1,4 @@
-"""Cleans the results of expressions so that they may be sent, and notes everything that is cut or left out.
-
-A value that cannot be used is left out with a note, whatever the field; `Required` decides what follows for the lead.
-"""
+"""Cleans each value the long way, without looking first whether it is ordinary."""
 
 from __future__ import annotations
 

@@ -1,13 +1,6 @@
-"""Evaluation: a syntax tree becomes one function from a value, and the record that it lies in, to a value.
+"""Evaluation by closures: a syntax tree becomes one function, made of the functions of its parts.
 
-Plain functions inside functions: a path costs 0.1 µs, a condition 0.3; the library's interpreter takes 4. The meaning
-is JMESPath's, but for what is false and what is equal (as databases have it) and for slices of text:
-
-- null, false, the number 0, and empty text, lists and objects are false (JMESPath: 0 is true), which is just what is
-  false in Python;
-- `true == 1` and `false == 0`, at any depth (JMESPath: never), which is Python's equality;
-- `<` and `>` take booleans as 0 and 1, too (JMESPath: null);
-- `text[:10]` is the beginning of the text, as in JMESPath Community (JMESPath: null).
+The meaning of each node stands in `sync.mapping.evaluate`.
 """
 
 from __future__ import annotations
@@ -15,16 +8,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
+from sync.mapping.evaluate import CompiledExpression, ExpressionArgument
 from sync.mapping.numbers import in_one_order
 from sync.mapping.syntax import Node
 from sync.mapping.unusable import UnusableValue, type_name
 from sync.shared.words import Json
-
-CompiledExpression: TypeAlias = Callable[[Json, Json], Json]
-"""Takes the value that the expression looks at, and the whole record (`$`)."""
-
 
 class Functions(Protocol):
     """The library of functions, as evaluation needs it."""
@@ -32,24 +22,6 @@ class Functions(Protocol):
     def bind(self, name: str, arguments: list[CompiledExpression]) -> CompiledExpression:
         """Return a call of the function with these arguments, as a compiled expression."""
         ...
-
-
-class ExpressionArgument:
-    """`&x` as an argument: the library's functions call `visit`."""
-
-    __slots__ = ("_record", "expression", "read")
-
-    def __init__(self, read: CompiledExpression, record: Json) -> None:
-        self.expression = None
-        self.read = read
-        self._record = record
-
-    def visit(self, _: None, value: Json) -> Json:
-        return self.read(value, self._record)
-
-
-# The library knows an expression by the name of its class.
-ExpressionArgument.__name__ = "_Expression"
 
 
 def reader(node: Node, functions: Functions) -> CompiledExpression:

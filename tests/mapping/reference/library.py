@@ -1,19 +1,20 @@
-"""Binds the function calls of one mapping to their arguments and to its lookup tables."""
+"""Binds the function calls of one mapping to their arguments and to its lookup tables: the library of closures."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from jmespath.exceptions import JMESPathTypeError
 
 from sync.mapping import list_functions as lists
-from sync.mapping.evaluate import CompiledExpression
 from sync.mapping.function import EXPRESSION, worded, wrong_type
 from sync.mapping.functions import BUILT_IN, FUNCTIONS
-from sync.mapping.texts import LONGEST
-from sync.mapping.unusable import UnusableValue, type_name
+from sync.mapping.texts import LONGEST, plain
+from sync.mapping.unusable import UnusableValue, trimmed, type_name
 from sync.shared.words import Json
+from tests.mapping.reference.evaluate import CompiledExpression
 
 
 class Library:
@@ -52,7 +53,7 @@ class Library:
             return partial(_call_built_in, name)
         if name == "lookup":
             return partial(_call_own, name, own.accepts, lambda table, key: lists.lookup(self._lookups[table], key))
-        return partial(_call_own, name, own.accepts, own.call)
+        return partial(_call_own, name, own.accepts, _PLAINLY.get(name, own.call))
 
     def _rest(self, arguments: list[CompiledExpression]) -> CompiledExpression:
         left_out = frozenset(argument(None, None) for argument in arguments)
@@ -104,6 +105,20 @@ def _call_built_in(name: str, arguments: Sequence[Json]) -> Json:
         expected = " or ".join(_foreign(word) for word in error.expected_types)
         raise UnusableValue(f"{name}() expects {expected}, got {_foreign(error.actual_type)}") from None
 
+
+def _join(glue: str, parts: list[Json]) -> str | None:
+    filled = [text for part in parts if part is not None and trimmed(text := plain(part, "join() expects text"))]
+    return glue.join(filled) or None
+
+
+def _to_string(value: Json) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+_PLAINLY: Mapping[str, Callable[..., Json]] = {"join": _join, "to_string": _to_string}
+"""Functions that the program has in a quicker form."""
 
 _FOREIGN = {
     "string": "text",

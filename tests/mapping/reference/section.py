@@ -1,18 +1,19 @@
-"""Applies the compiled rules of one table: the lead itself, or one kind of nested contact."""
+"""Applies the rules of one table one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sync.mapping.clean import Cleaner
-from sync.mapping.expressions import EVALUATION_ERRORS, CompiledExpression, failure
-from sync.mapping.result import MappingNotes, Note
+from sync.mapping.evaluate import CompiledExpression
+from sync.mapping.expressions import EVALUATION_ERRORS, failure
+from sync.mapping.result import MappingNotes
+from sync.mapping.section import Required
 from sync.mapping.unusable import type_name
 from sync.mapping.wire_fields import encode
 from sync.shared.words import Json
+from tests.mapping.reference.clean import Cleaner
 
-_FILL = "fill it in the source, or map a fallback such as not_null(a, b)"
 _FIX_EXPRESSION = "preview shows the expression; fix it, or the value in the source"
 
 
@@ -24,27 +25,6 @@ class FieldRule:
     name: str
     read: CompiledExpression
     clean: Cleaner
-
-
-@dataclass(frozen=True, slots=True)
-class Required:
-    """Keys (with their wire names) that must be filled: all of `all_of`, and at least one of `any_of` (none: no such
-    rule). Nothing else keeps a lead back: a field that cannot be used is left out."""
-
-    all_of: tuple[tuple[str, str], ...] = ()
-    any_of: tuple[tuple[str, str], ...] = ()
-
-    def missing(self, document: dict[str, Json]) -> tuple[str, ...]:
-        """Return the keys of `all_of` that are not filled."""
-        return tuple(key for key, name in self.all_of if name not in document)
-
-    def is_unknown(self, document: dict[str, Json]) -> bool:
-        """Return whether none of `any_of` is filled."""
-        return bool(self.any_of) and not any(name in document for _, name in self.any_of)
-
-    @property
-    def any_of_them(self) -> str:
-        return f"any of {', '.join(key for key, _ in self.any_of)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +121,3 @@ def _contact(section: Section, item: Json, record: Json, report: MappingNotes) -
         report.warn("", f"left out: nothing usable in {missing or required.any_of_them}", None, hint)
         return None
     return document
-
-
-def require(section: Section, document: dict[str, Json], report: MappingNotes) -> None:
-    """Note a problem for each required field that the lead lacks: the reason it was left out, if it was."""
-    missing = [key for key in section.required.missing(document) if not report.blames(key)]
-    for key in missing:
-        report.problems += report.reasons(key) or [Note(key, "is required, but nothing usable is left", None, _FILL)]
-    if missing or not section.required.is_unknown(document):
-        return
-    keys = [key for key, _ in section.required.any_of]
-    why = [note for key in keys for note in report.reasons(key, items=False)]
-    report.problems += why or [Note(keys[0], f"nothing usable in {section.required.any_of_them}", None, _FILL)]
