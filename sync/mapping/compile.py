@@ -50,7 +50,9 @@ def compile_mapping(
     contacts = tuple(contact_section(findings, index, inner, nested) for index, inner in enumerate(table.contacts))
     if findings.problems:
         raise ConfigError(findings.problems)
-    return LeadMapping(table.kind, lead, tuple(filter(None, contacts)), findings, children, wire=wire, filters=tuple(filters or ()))
+    return LeadMapping(
+        table.kind, lead, tuple(filter(None, contacts)), findings, children, wire=wire, filters=tuple(filters or ())
+    )
 
 
 class LeadMapping:

@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from sync.config.schema import Expression
-from sync.mapping.cures import ELSEWHERE
 from sync.mapping.code import Body
+from sync.mapping.cures import ELSEWHERE
 from sync.mapping.evaluate import CompiledExpression, ExpressionWriter, reader
 from sync.mapping.function import EXPRESSION, OPEN, Misuse, worded, wrong_type
 from sync.mapping.functions import BUILT_IN, FUNCTIONS, NAMES

@@ -19,6 +19,7 @@ from state.key_files import Hasher
 from state.rows import Contact, Decision, OnChange, Origin, Reading, Stored
 from sync.mapping.identity import Identity, IdentityKind
 from sync.mapping.result import Filtered, Lead, Note, Unfit
+from sync.shared.values import fast_dataclass
 from sync.shared.words import Json, Record, is_number
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT", re.ASCII)
@@ -43,7 +44,7 @@ class Maps(Protocol):
     def needs_contacts(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
+@fast_dataclass(frozen=True, slots=True)
 class NotedReading:
     """A reading with the notes that its mapping made: fields and rules, never values."""
 

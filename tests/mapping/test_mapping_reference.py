@@ -20,6 +20,7 @@ from tests.mapping.reference.interpreter import interpreter
 from tests.mapping.test_mapping_properties import EXPRESSIONS, JSON, MAPPINGS, RECORDS, TABLES
 from tests.sizes import sized
 
+
 def check(one: LeadMapping, data: Any) -> None:
     outcome = one.apply(data)
     for arrays in (False, True):
@@ -63,7 +64,22 @@ def test_any_expression_means_what_its_parts_mean(expression: str, data: dict[st
 def test_each_function_means_the_same_whatever_its_arguments(name: str) -> None:
     """The code looks at types before it calls; each kind of value in each place must be judged as one by one."""
     own = FUNCTIONS[name]
-    values = [None, "Acme", "", "2026-01-31", "a@b.de", 5, -1, 0.5, True, [], ["a", None, 2], {}, {"a": "x"}, "x" * 5000]
+    values = [
+        None,
+        "Acme",
+        "",
+        "2026-01-31",
+        "a@b.de",
+        5,
+        -1,
+        0.5,
+        True,
+        [],
+        ["a", None, 2],
+        {},
+        {"a": "x"},
+        "x" * 5000,
+    ]
     for place in range(len(own.accepts)):
         arguments = [_constant(name, index) for index in range(len(own.accepts))]
         arguments[place] = "v"
@@ -92,7 +108,7 @@ def _constant(name: str, index: int) -> str:
         ("pad_left", 1): "`9`",
         ("pad_right", 1): "`9`",
         ("round", 1): "`1`",
-        ("join", 1): "`[\"a\", \" \", 1]`",
+        ("join", 1): '`["a", " ", 1]`',
     }
     expression = "&a" if name.endswith("_by") else "'a'"
     return known.get((name, index), expression if index else "'a'")
@@ -106,7 +122,9 @@ _NEAR = st.sampled_from([16, 31, 32, 33, 62, 63, 64, 65, 123, 124, 125, 127, 128
 _LONG = st.builds(lambda length, character: character * length, _NEAR, st.sampled_from(["x", "é", "\U0001f600"]))
 _MAILS = st.sampled_from(["a@b.de", "A.b+c@x-y.co", "a@b.test", "a@b.LOCAL", "a@\u017f.de", "a@b.\u212aom", "a b@c.de"])
 _MAILS |= st.builds(lambda length: f"{'a' * length}@example.de", st.integers(108, 116))
-_PHONES = st.from_regex(r"\+?[0-9 ()/.eE:-]{0,24}[0-9.]{0,3}", fullmatch=True) | st.sampled_from(["000", "1" * 65, "٣٣٣"])
+_PHONES = st.from_regex(r"\+?[0-9 ()/.eE:-]{0,24}[0-9.]{0,3}", fullmatch=True) | st.sampled_from(
+    ["000", "1" * 65, "٣٣٣"]
+)
 _LINKS = st.sampled_from(["https://x.de", "http://x.de/a?b=c", "https://x", "x.de", "javascript:1", "https://x.de/ y"])
 _LINKS |= st.builds(lambda length: f"https://x.de/{'a' * length}", st.integers(496, 502))
 ODD = st.builds(lambda *parts: "".join(parts), _AROUND, _WORDS | _LONG | _MAILS | _PHONES | _LINKS | _AROUND, _AROUND)
@@ -130,7 +148,9 @@ def test_what_passes_for_ordinary_is_what_cleaning_takes_as_it_is(value: Any) ->
             check(one, {"v": shape})
 
 
-@pytest.mark.parametrize("table", [COMPANY, COMPANY | CALLS, COMPANY | {"contacts": [PERSON]}], ids=["rows", "calls", "contacts"])
+@pytest.mark.parametrize(
+    "table", [COMPANY, COMPANY | CALLS, COMPANY | {"contacts": [PERSON]}], ids=["rows", "calls", "contacts"]
+)
 def test_ordinary_rows(table: dict[str, Any]) -> None:
     one = mapping(table, lookups={"status": {"new": "NEW", "lost": "LOST", " open": "x", "qualified": " QUALIFIED "}})
     for n in range(40):

@@ -16,6 +16,7 @@ from sync.mapping.syntax import Node
 from sync.mapping.unusable import UnusableValue, type_name
 from sync.shared.words import Json
 
+
 class Functions(Protocol):
     """The library of functions, as evaluation needs it."""
 
