@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +51,13 @@ class Compiled:
     def write(self, body: Body, value: str) -> str:
         """Add the expression's statements to the body of a function; return the name of its result."""
         return ExpressionWriter(body, self.library).write(self.node, value)
+
+    @property
+    def single_item(self) -> Compiled | None:
+        """Return the expression `a` of `[a]`; None for any other."""
+        if self.node["type"] != "multi_select_list" or len(self.node["children"]) != 1:
+            return None
+        return replace(self, node=self.node["children"][0])
 
     @cached_property
     def read(self) -> CompiledExpression:

@@ -7,7 +7,7 @@ Its nested contacts are recognised by theirs, apart from the lead's own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Literal
@@ -20,9 +20,9 @@ from sync.shared.words import Json
 IdentityKind = Literal["email", "domain", "phone"]
 Identity = tuple[IdentityKind, str]
 
-_HOST = re.compile(r"(?:https?://)?(?:www\.)?((?:[a-z0-9](?:-?[a-z0-9])*\.)+[a-z]{2,24})(?:[/?#].*)?", re.DOTALL)
+_HOST = re.compile(r"(?:https?://)?(?:www\.)?((?:[a-z0-9]++(?:-[a-z0-9]++)*+\.)+[a-z]{2,24})(?:[/?#].*)?", re.DOTALL)
 _PLAIN_NUMBER = re.compile(r"(?:\+|00)([1-9][\d\s./-]{5,24})", re.ASCII)
-_NO_DIGIT = re.compile(r"\D", re.ASCII)
+_BETWEEN_DIGITS = {ord(mark): None for mark in " \t\n\r\f\v./-"}
 
 
 def identities(document: Mapping[str, Json], fields: Mapping[str, WireField], *, is_contact: bool) -> list[Identity]:
@@ -37,7 +37,10 @@ def identities(document: Mapping[str, Json], fields: Mapping[str, WireField], *,
         if number := international(text):
             found["phone", number] = None
     if not is_contact:
-        found.update((("domain", host), None) for host in _domains(emails, _texts(document, fields["socials"])))
+        addresses = [email.rpartition("@")[2] for email in emails] + _texts(document, fields["socials"])
+        for address in addresses:
+            if (host := host_of(address)) and not is_shared(host):
+                found["domain", host] = None
     return list(found)
 
 
@@ -66,15 +69,10 @@ def _texts(document: Mapping[str, Json], field: WireField) -> list[str]:
     return texts_of(document.get(field.name), field)
 
 
-def _domains(emails: Iterable[str], addresses: Iterable[str]) -> Iterator[str]:
-    hosts = (host_of(text) for text in (*(email.rpartition("@")[2] for email in emails), *addresses))
-    return (host for host in hosts if host and not is_shared(host))
-
-
 def is_shared(host: str) -> bool:
     """Return whether many companies share the host: a free-mail provider, a social network, a hosting site."""
-    parent = host.partition(".")[2]
-    return host in _shared_hosts() or parent in _shared_hosts() or host in _free_mail()
+    shared = _shared_hosts()
+    return host in shared or host.partition(".")[2] in shared or host in _free_mail()
 
 
 def host_of(text: str) -> str | None:
@@ -87,7 +85,7 @@ def host_of(text: str) -> str | None:
 def international(text: str) -> str | None:
     """Return a phone number's digits, from the country code on; None if it has no country code or is no number."""
     match = _PLAIN_NUMBER.fullmatch(text)
-    return _NO_DIGIT.sub("", match[1]) if match else _ask_library(text)
+    return match[1].translate(_BETWEEN_DIGITS) if match else _ask_library(text)
 
 
 def _ask_library(text: str) -> str | None:

@@ -18,11 +18,12 @@ _BEGINNINGS = frozenset(character for character in _LETTERS if not placeholders.
 
 # Plain ASCII, a top-level domain of letters that is not reserved; see `emails`, whose pattern takes all of these.
 _EMAIL = re.compile(
-    r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[A-Za-z0-9](?:-?[A-Za-z0-9]){0,31}\.)+"
-    r"(?!(?i:arpa|invalid|local|localhost|onion|test)\Z)[A-Za-z]{2,24}"
+    r"[\w+-]++(?:\.[\w+-]++)*+@(?:(?=[A-Za-z0-9-]{1,32}\.)[A-Za-z0-9]++(?:-[A-Za-z0-9]++)*+\.)+"
+    r"(?!(?i:arpa|invalid|local|localhost|onion|test)\Z)[A-Za-z]{2,24}",
+    re.ASCII,
 )
-# At most 60 characters, three digits or more, not all of them 0; no point, letter or colon.
-_PHONE = re.compile(r"(?=[^1-9]*[1-9])\+?[0-9](?:[ /()-]{0,2}[0-9]){2,19}", re.ASCII)
+# Three digits among the last four characters, one that is not 0 anywhere; no point, letter or colon.
+_PHONE = re.compile(r"(?=[^1-9]*[1-9])\+?[0-9]++(?:[ /()-]{1,2}+[0-9]++)*+(?<=[0-9][0-9 /()-][0-9][0-9])", re.ASCII)
 
 
 def condition(field: WireField, code: Code, value: str) -> str | None:
@@ -40,7 +41,7 @@ def condition(field: WireField, code: Code, value: str) -> str | None:
         case "emails":
             return f"type({value}) is str and len({value}) <= {field.limit} and {code.bind(_EMAIL.fullmatch)}({value})"
         case "phones":
-            return f"type({value}) is str and {code.bind(_PHONE.fullmatch)}({value})"
+            return f"type({value}) is str and len({value}) <= {field.limit} and {code.bind(_PHONE.fullmatch)}({value})"
         case "count":
             return f"type({value}) is int and 0 < {value} < {EMPLOYEES.stop}"
     return None

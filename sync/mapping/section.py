@@ -15,7 +15,7 @@ from sync.mapping.expressions import EVALUATION_ERRORS, Compiled, CompiledExpres
 from sync.mapping.ordinary import condition
 from sync.mapping.result import MappingNotes, Note
 from sync.mapping.unusable import type_name
-from sync.mapping.wire_fields import WireField, encode
+from sync.mapping.wire_fields import LISTS, WireField, encode
 from sync.shared.words import Json
 
 _FILL = "fill it in the source, or map a fallback such as not_null(a, b)"
@@ -48,32 +48,38 @@ class FieldRule:
     def write(self, body: Body) -> None:
         """Add the statements that read, clean and add the field."""
         with body.block("try:"):
-            found, ordinary = self._write_reading(body)
+            taken, single = self._write_reading(body)
         with body.block(f"except {body.code.bind(EVALUATION_ERRORS)} as error:"):
             body.add(f"{body.code.bind(_drop)}(notes, {body.code.bind(self.key)}, error)")
         with body.block("else:"):
-            self._write_taking(body, found, ordinary)
+            self._write_taking(body, taken, single)
 
     def _write_reading(self, body: Body) -> tuple[str, str]:
-        """Return the name of what cleaning takes, and the name of the single value in it."""
+        """Return the text of what cleaning takes, and the name of the single value in it, or of the list."""
         if len(self.expressions) != 1:
             listed = body.let("[]")
             for each in self.expressions:
                 body.add(f"{body.code.bind(_join)}({listed}, {each.write(body, 'value')})")
-            return listed, ""
-        # A list of one item is cleaned as the item itself: the list around it would be taken off again.
-        found = self.expressions[0].write(body, "value")
-        return found, found
+            return listed, listed
+        # An array of one is cleaned as the one: a list around it would be taken off again.
+        (only,) = self.expressions
+        if self.field.shape in LISTS and (inner := only.single_item):
+            single = body.let("None")
+            with body.block("if value is not None:"):
+                body.add(f"{single} = {inner.write(body, 'value')}")
+            return f"[{single}]", single
+        single = only.write(body, "value")
+        return single, single
 
-    def _write_taking(self, body: Body, found: str, single: str) -> None:
+    def _write_taking(self, body: Body, taken: str, single: str) -> None:
         name = body.code.bind(self.name)
-        test = condition(self.field, body.code, single) if single else None
+        test = condition(self.field, body.code, single) if len(self.expressions) == 1 else None
         if test:
             with body.block(f"if {test}:"):
                 body.add(f"document[{name}] = {self._on_the_wire(body, single)}")
-        with body.block(f"{'elif' if test else 'if'} {found} is not None:"):
+        with body.block(f"{'elif' if test else 'if'} {single} is not None:"):
             clean = body.code.bind(cleaner(self.field, truncate=self.truncate))
-            cleaned = body.let(f"{clean}({found}, notes)")
+            cleaned = body.let(f"{clean}({taken}, notes)")
             with body.block(f"if {cleaned} is not None and {cleaned} != '':"):
                 body.add(f"document[{name}] = {cleaned}")
 

@@ -20,7 +20,7 @@ from sync.mapping.places import FieldNode, FieldNodes, look, paths_of
 from sync.mapping.reads import Compared, trace
 from sync.mapping.result import MappingNotes
 from sync.mapping.section import ContactSection, FieldRule, Required, Section
-from sync.mapping.wire_fields import CONTACTS, WireField
+from sync.mapping.wire_fields import CONTACTS, LISTS, WireField
 from sync.shared.errors import Problem
 from sync.shared.words import Json
 
@@ -32,7 +32,6 @@ ENGINE_VERSION = 3
 """Raise it whenever the same mapping makes another lead of the same record. Every stream then takes a new base line, as
 after an edit of the mapping, and nothing that was delivered is sent again."""
 
-_LISTS = ("emails", "phones", "texts")
 _CUTTABLE = ("text", "texts")
 _COMPANY = ("name",)
 _CONTACT = ("name", "last_name", "emails")
@@ -226,7 +225,7 @@ class _TableCompiler:
             if key in cuttable:
                 continue
             if key in self.fields:
-                hint = "one that is too long is left out" if self.fields[key].shape in _LISTS else ""
+                hint = "one that is too long is left out" if self.fields[key].shape in LISTS else ""
                 self.findings.fault(
                     f"{self.prefix}truncate", f"{key} cannot be cut without becoming another value", hint
                 )
