@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from sync.config.schema import LeadTable, Wire
-from sync.mapping.identity import Identity, identities, identities_of_contacts
+from sync.mapping.identity import IdentifyingFields, Identity
 from sync.mapping.places import has_labels, pruner, value_at, wanted, without_labels
 from sync.mapping.reads import Compared
 from sync.mapping.result import Filtered, Lead, MappingNotes, MappingResult, Unfit
@@ -84,6 +84,7 @@ class LeadMapping:
         self.compared: Sequence[tuple[str, Compared]] = tuple({repr(one): one for one in findings.compared}.values())
         self._is_contact = kind == "contact"
         self._fields = lead_fields(wire)
+        self._identifying = IdentifyingFields(*(self._fields[key] for key in ("emails", "phones", "socials")))
         self._lead = lead
         self._contacts = contacts
         self.nests = bool(contacts)
@@ -111,21 +112,25 @@ class LeadMapping:
         # Only True passes: a connector that did not deliver the field must not open the filter.
         if self._filters and any(data.get(field) is not True for field in self._filters):
             return Filtered()
-        report = MappingNotes()
         document: dict[str, Json] = {IS_CONTACT: self._is_contact}
-        if not self._fill(document, data, data, report):
+        report = self._fill(document, data, data, None)
+        if report is False:
             return Filtered()
-        if self._contacts and (contacts := nested_contacts(self._contact_fillers, data, report)):
-            document[CONTACTS] = contacts
+        if self._contacts:
+            report = report or MappingNotes()
+            if contacts := nested_contacts(self._contact_fillers, data, report):
+                document[CONTACTS] = contacts
         # After filling: a required field counts as missing if cleaning has left out its value.
         if not self._lead.required.are_in(document):
+            report = report or MappingNotes()
             require(self._lead.required, document, report)
+        if report is None:
+            return Lead(encode(document), (), document)
         if report.problems:
             return Unfit(tuple(report.problems))
-        if not report.warnings:
-            return Lead(encode(document), (), document, report.skipped)
         # A field can only be lost with a warning, so most leads skip the search.
-        return Lead(encode(document), tuple(report.warnings), document, report.skipped, self._lost(document, report))
+        lost = self._lost(document, report) if report.warnings else ()
+        return Lead(encode(document), tuple(report.warnings), document, report.skipped, lost)
 
     @cached_property
     def _fill(self) -> Filler:
@@ -148,11 +153,12 @@ class LeadMapping:
 
     def identities(self, document: Mapping[str, Json]) -> list[Identity]:
         """Return the identities by which one of its leads can be recognised as one that exists already."""
-        return identities(document, self._fields, is_contact=self._is_contact)
+        return self._identifying.of(document, is_contact=self._is_contact)
 
     def identities_of_contacts(self, document: Mapping[str, Json]) -> list[list[Identity]]:
-        """Return the identities of each contact nested in one of its leads, in their order."""
-        return identities_of_contacts(document.get(CONTACTS, ()), self._fields)
+        """Return the identities of each contact nested in one of its leads, in their order: e-mail addresses and phone
+        numbers. A domain tells which company a person belongs to, not who the person is."""
+        return [self._identifying.of(contact, is_contact=True) for contact in document.get(CONTACTS, ())]
 
     def watched(self) -> dict[str, str]:
         """Return the fields whose absence from every lead of a poll is suspicious: wire name -> key in the mapping."""

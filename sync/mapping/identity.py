@@ -7,7 +7,8 @@ Its nested contacts are recognised by theirs, apart from the lead's own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Literal
@@ -25,31 +26,37 @@ _PLAIN_NUMBER = re.compile(r"(?:\+|00)([1-9][\d\s./-]{5,24})", re.ASCII)
 _BETWEEN_DIGITS = {ord(mark): None for mark in " \t\n\r\f\v./-"}
 
 
-def identities(document: Mapping[str, Json], fields: Mapping[str, WireField], *, is_contact: bool) -> list[Identity]:
-    """Return the identities of a lead's document, each once.
+@dataclass(frozen=True, slots=True)
+class IdentifyingFields:
+    """The fields of a lead or a contact by whose values it can be recognised."""
 
-    A domain identifies companies only, and never if it is that of a free-mail provider or a social network. Phone
-    numbers count only with a country code: without it, one number may exist in several countries.
-    """
-    emails = [text.lower() for text in _texts(document, fields["emails"])]
-    found: dict[Identity, None] = {("email", text): None for text in emails}
-    for text in _texts(document, fields["phones"]):
-        if number := international(text):
-            found["phone", number] = None
-    if not is_contact:
-        addresses = [email.rpartition("@")[2] for email in emails] + _texts(document, fields["socials"])
-        for address in addresses:
-            if (host := host_of(address)) and not is_shared(host):
-                found["domain", host] = None
-    return list(found)
+    emails: WireField
+    phones: WireField
+    socials: WireField
 
+    def of(self, document: Mapping[str, Json], *, is_contact: bool) -> list[Identity]:
+        """Return the identities of a lead's document, each once.
 
-def identities_of_contacts(
-    contacts: Iterable[Mapping[str, Json]], fields: Mapping[str, WireField]
-) -> list[list[Identity]]:
-    """Return the identities of each nested contact, in their order: e-mail addresses and phone numbers. A domain tells
-    which company a person belongs to, not who the person is."""
-    return [identities(contact, fields, is_contact=True) for contact in contacts]
+        A domain identifies companies only, and never if it is that of a free-mail provider or a social network. Phone
+        numbers count only with a country code: without it, one number may exist in several countries.
+        """
+        found: dict[Identity, None] = {}
+        emails: list[str] = []
+        if value := document.get(self.emails.name):
+            emails = [text.lower() for text in texts_of(value, self.emails)]
+            found.update((("email", text), None) for text in emails)
+        if value := document.get(self.phones.name):
+            for text in texts_of(value, self.phones):
+                if number := international(text):
+                    found["phone", number] = None
+        if not is_contact:
+            addresses = [email.rpartition("@")[2] for email in emails]
+            if value := document.get(self.socials.name):
+                addresses += texts_of(value, self.socials)
+            for address in addresses:
+                if (host := host_of(address)) and not is_shared(host):
+                    found["domain", host] = None
+        return list(found)
 
 
 def recognised(kind: IdentityKind, text: str) -> Identity | None:
@@ -63,10 +70,6 @@ def recognised(kind: IdentityKind, text: str) -> Identity | None:
         case "phone":
             number = international(text)
             return ("phone", number) if number else None
-
-
-def _texts(document: Mapping[str, Json], field: WireField) -> list[str]:
-    return texts_of(document.get(field.name), field)
 
 
 def is_shared(host: str) -> bool:

@@ -14,11 +14,12 @@ from jmespath.exceptions import JMESPathTypeError
 
 from sync.mapping import list_functions as lists
 from sync.mapping.evaluate import ExpressionWriter
-from sync.mapping.function import EXPRESSION, worded, wrong_type
+from sync.mapping.function import EXPRESSION, TEXT, worded, wrong_type
 from sync.mapping.functions import BUILT_IN, FUNCTIONS
+from sync.mapping.ordinary import shows
 from sync.mapping.syntax import Node
 from sync.mapping.texts import LONGEST
-from sync.mapping.unusable import TYPE_NAMES, UnusableValue, type_name
+from sync.mapping.unusable import TYPE_NAMES, UnusableValue, trimmed, type_name
 from sync.shared.words import Json
 
 _DIRECT = {"lower": "{0}.lower()", "upper": "{0}.upper()"}
@@ -49,9 +50,12 @@ class Library:
             left_out = frozenset(argument["value"] for argument in nodes)
             apart = writer.bound(partial(_rest, left_out, self._read_elsewhere))
             return body.let(f"{apart}(record)")
-        arguments = [writer.write(argument, value) for argument in nodes]
-        result = self._write_own(writer, name, nodes, arguments) if name in FUNCTIONS else ""
-        result = result or _write_built_in(writer, name, arguments)
+        if name == "join" and (parts := _parts_of(nodes)):
+            result = _write_join(writer, nodes[0], parts, value)
+        else:
+            arguments = [writer.write(argument, value) for argument in nodes]
+            write = self._write_own if name in FUNCTIONS else _write_built_in
+            result = write(writer, name, nodes, arguments)
         # One bound for all functions: nested calls could otherwise multiply a text until memory runs out.
         with body.block(f"if type({result}) is str and len({result}) > {LONGEST}:"):
             body.add(f"{writer.bound(partial(_too_long, name))}()")
@@ -71,25 +75,27 @@ class Library:
         result = body.let("None")
         conditions = [_condition(writer, *each) for each in open_]
         with body.block(f"if {' and '.join(conditions) or 'True'}:"):
-            self._write_fitting(writer, name, call, arguments, result)
+            with body.block("try:"):
+                body.add(f"{result} = {self._written(writer, name, nodes, arguments)}")
+            with body.block(f"except {writer.bound(UnusableValue)} as error:"):
+                body.add(f"{writer.bound(partial(_reword, name))}(error)")
         if open_:
             # The commonest other value by far is null, and the first argument to be judged decides alone.
             with body.block(f"elif {open_[0][0]} is not None:"):
                 body.add(f"{result} = {slowly}")
         return result
 
-    def _write_fitting(
-        self, writer: ExpressionWriter, name: str, call: Callable[..., Json], arguments: Sequence[str], result: str
-    ) -> None:
-        """Add the call with arguments whose types fit."""
-        body = writer.body
+    def _written(self, writer: ExpressionWriter, name: str, nodes: Sequence[Node], arguments: Sequence[str]) -> str:
+        """Return the text of a call whose arguments have types that fit."""
         if name in _DIRECT:
-            body.add(f"{result} = {_DIRECT[name].format(*arguments)}")
-            return
-        with body.block("try:"):
-            body.add(f"{result} = {writer.bound(call)}({', '.join(arguments)})")
-        with body.block(f"except {writer.bound(UnusableValue)} as error:"):
-            body.add(f"{writer.bound(partial(_reword, name))}(error)")
+            return _DIRECT[name].format(*arguments)
+        call = f"{writer.bound(self._call_of(name, nodes))}({', '.join(arguments)})"
+        if name != "lookup":
+            return call
+        table, key = self._lookups[nodes[0]["value"]], arguments[1]
+        # Most keys are written as the table has them; what has blanks around it is for the function.
+        known = writer.bound({bare: found for bare, found in table.items() if trimmed(bare) == bare})
+        return f"{known}[{key}] if {key} in {known} else {call}"
 
     def _call_of(self, name: str, nodes: Sequence[Node]) -> Callable[..., Json]:
         if name != "lookup":
@@ -116,7 +122,39 @@ def _write_choice(writer: ExpressionWriter, nodes: Sequence[Node], value: str) -
     return result
 
 
-def _write_built_in(writer: ExpressionWriter, name: str, arguments: Sequence[str]) -> str:
+def _parts_of(nodes: Sequence[Node]) -> Sequence[Node]:
+    """Return the parts of the usual `join('…', [a, b])`; none for any other form, or if a constant among them is no
+    text that shows something."""
+    glue, listed = nodes
+    if glue["type"] != "literal" or type(glue["value"]) is not str or listed["type"] != "multi_select_list":
+        return ()
+    constants = [part["value"] for part in listed["children"] if part["type"] == "literal"]
+    usual = _fits(glue["value"], TEXT) and all(type(each) is str and trimmed(each) for each in constants)
+    return listed["children"] if usual else ()
+
+
+def _write_join(writer: ExpressionWriter, glue: Node, parts: Sequence[Node], value: str) -> str:
+    """Add a join that puts texts together at once, and leaves the choice among others to the function."""
+    body, own = writer.body, FUNCTIONS["join"]
+    result = body.let("None")
+    with body.block(f"if {value} is not None:"):
+        names = [writer.write(part, value) for part in parts]
+        tests = [
+            f"type({name}) is str and {shows(body.code, f'{name}[:1]')}"
+            for part, name in zip(parts, names, strict=True)
+            if part["type"] != "literal"
+        ]
+        between = writer.bound(glue["value"])
+        with body.block(f"if {' and '.join(tests) or 'True'}:"):
+            text = f"{{{between}}}".join(f"{{{name}}}" for name in names)
+            body.add(f"{result} = f'{text}'")
+        with body.block("else:"):
+            slowly = writer.bound(partial(_call_own, "join", own.accepts, own.call))
+            body.add(f"{result} = {slowly}([{between}, [{', '.join(names)}]])")
+    return result
+
+
+def _write_built_in(writer: ExpressionWriter, name: str, _: Sequence[Node], arguments: Sequence[str]) -> str:
     slowly = f"{writer.bound(partial(_call_built_in, name))}([{', '.join(arguments)}])"
     if name == "not_null":
         *others, last = arguments

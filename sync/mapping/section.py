@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from sync.mapping.clean import cleaner
 from sync.mapping.code import Body, Code
@@ -21,9 +21,10 @@ from sync.shared.words import Json
 _FILL = "fill it in the source, or map a fallback such as not_null(a, b)"
 _FIX_EXPRESSION = "preview shows the expression; fix it, or the value in the source"
 
-Filler: TypeAlias = Callable[[dict[str, Json], Json, Json, MappingNotes], bool]
-"""Takes a document, the value that the table's expressions look at, the record that it lies in, and notes. Adds every
-field that can be used to the document; returns False, and adds none, if the table's `where` is false."""
+Filler: TypeAlias = Callable[[dict[str, Json], Json, Json, MappingNotes | None], MappingNotes | Literal[False] | None]
+"""Takes a document, the value that the table's expressions look at, the record that it lies in, and the notes so far.
+Adds every field that can be used to the document and returns the notes, which are made once there is something to note;
+returns False, and adds nothing, if the table's `where` is false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class FieldRule:
         with body.block("try:"):
             taken, single = self._write_reading(body)
         with body.block(f"except {body.code.bind(EVALUATION_ERRORS)} as error:"):
-            body.add(f"{body.code.bind(_drop)}(notes, {body.code.bind(self.key)}, error)")
+            body.add(f"notes = {body.code.bind(_drop)}(notes, {body.code.bind(self.key)}, error)")
         with body.block("else:"):
             self._write_taking(body, taken, single)
 
@@ -78,6 +79,7 @@ class FieldRule:
             with body.block(f"if {test}:"):
                 body.add(f"document[{name}] = {self._on_the_wire(body, single)}")
         with body.block(f"{'elif' if test else 'if'} {single} is not None:"):
+            body.add(f"notes = notes or {body.code.bind(MappingNotes)}()")
             clean = body.code.bind(cleaner(self.field, truncate=self.truncate))
             cleaned = body.let(f"{clean}({taken}, notes)")
             with body.block(f"if {cleaned} is not None and {cleaned} != '':"):
@@ -89,8 +91,10 @@ class FieldRule:
         return f"[{{{body.code.bind(self.field.member)}: {value}}}]" if self.field.member else f"[{value}]"
 
 
-def _drop(notes: MappingNotes, key: str, error: Exception) -> None:
+def _drop(notes: MappingNotes | None, key: str, error: Exception) -> MappingNotes:
+    notes = notes or MappingNotes()
     notes.drop(key, failure(error), None, _FIX_EXPRESSION)
+    return notes
 
 
 def _join(listed: list[Json], found: Json) -> None:
@@ -114,7 +118,7 @@ class Required:
         for _, name in self.all_of:
             if name not in document:
                 return False
-        return not self.is_unknown(document)
+        return not self.any_of or not self.is_unknown(document)
 
     def missing(self, document: dict[str, Json]) -> tuple[str, ...]:
         """Return the keys of `all_of` that are not filled."""
@@ -150,16 +154,18 @@ class Section:
                 admits = self.where.write(body, "value")
             # Unreadable, the record passes, so that it is shown to somebody instead of vanishing.
             with body.block(f"except {body.code.bind(EVALUATION_ERRORS)} as error:"):
-                body.add(f"{body.code.bind(_unreadable)}(notes, error)")
+                body.add(f"notes = {body.code.bind(_unreadable)}(notes, error)")
             with body.block("else:"), body.block(f"if not {admits}:"):
                 body.add("return False")
         for rule in self.rules:
             rule.write(body)
-        return "True"
+        return "notes"
 
 
-def _unreadable(notes: MappingNotes, error: Exception) -> None:
+def _unreadable(notes: MappingNotes | None, error: Exception) -> MappingNotes:
+    notes = notes or MappingNotes()
     notes.problem("where", failure(error))
+    return notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +230,7 @@ def _items(table: ContactFiller, value: Json, report: MappingNotes) -> Sequence[
 
 def _contact(table: ContactFiller, item: Json, record: Json, report: MappingNotes) -> dict[str, Json] | None:
     document: dict[str, Json] = {}
-    if not table.fill(document, item, record, report):
+    if table.fill(document, item, record, report) is False:
         report.skipped += 1
         return None
     required = table.required

@@ -18,7 +18,6 @@ from sync.mapping.expressions import (
 )
 from sync.mapping.places import FieldNode, FieldNodes, look, paths_of
 from sync.mapping.reads import Compared, trace
-from sync.mapping.result import MappingNotes
 from sync.mapping.section import ContactSection, FieldRule, Required, Section
 from sync.mapping.wire_fields import CONTACTS, LISTS, WireField
 from sync.shared.errors import Problem
@@ -214,9 +213,8 @@ class _TableCompiler:
     def check_constant(self, place: str, rule: FieldRule) -> None:
         """Report a constant that would be left out of every record: it is a mistake in the file."""
         # Cleaning never looks at the record, so an empty one will do.
-        report = MappingNotes()
-        Section((rule,), None, Required()).filler()({}, {}, {}, report)
-        for note in (*report.problems, *report.warnings):
+        report = Section((rule,), None, Required()).filler()({}, {}, {}, None)
+        for note in (*report.problems, *report.warnings) if report else ():
             self.findings.fault(place, note.rule, note.hint)
 
     def check_truncate(self) -> None:

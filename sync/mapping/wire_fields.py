@@ -136,10 +136,10 @@ def texts_of(value: Json, field: WireField) -> list[str]:
         return []
     if not isinstance(value, list):
         return [str(value)]
-    member = field.member
-    if member and all(type(item) is dict and member in item for item in value):
-        return [str(item[member]) for item in value]
-    return [str(text) for item in value for text in _inner(item, member)]
+    try:
+        return [str(item[field.member]) for item in value]
+    except (TypeError, LookupError):
+        return [str(text) for item in value for text in _inner(item, field.member)]
 
 
 def _inner(item: Json, member: str) -> list[Json]:

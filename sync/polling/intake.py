@@ -140,8 +140,7 @@ class Intake:
             bare = without_children(record, seen.left_out, self.spelling.link)
             origin = origin_among(record, seen, bare)
         hasher = self._ledger.hasher
-        read = read_record(bare, job.mapping, job.row.mapping, hasher, stored, inside=inside, origin=origin)
-        return replace(read, reading=replace(read.reading, moved=True)) if record.moved else read
+        return read_record(bare, job.mapping, job.row.mapping, hasher, stored, inside=inside, origin=origin)
 
     def _say(self, reads: Sequence[NotedReading]) -> None:
         """Log the problems and warnings of a page, counted by field and rule."""

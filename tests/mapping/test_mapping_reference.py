@@ -1,7 +1,8 @@
-"""The generated code means what the interpreter of closures means: the same bytes, notes and problems for any record."""
+"""The generated code means what the interpreter of closures means: the same bytes, notes and problems."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sync.mapping import identity
 from sync.mapping.compile import LeadMapping
 from sync.mapping.functions import FUNCTIONS
 from sync.mapping.unusable import INVISIBLE
@@ -155,6 +157,53 @@ def test_ordinary_rows(table: dict[str, Any]) -> None:
     one = mapping(table, lookups={"status": {"new": "NEW", "lost": "LOST", " open": "x", "qualified": " QUALIFIED "}})
     for n in range(40):
         check(one, company(n) | {"contacts": [contact(n), contact(n + n % 2)]})
+
+
+_PARTS = st.sampled_from(
+    [None, "", " ", "\u200b", "\u3164x", "a", "\u00e9", "'", "a1b_c d", "O'NEILL-x", 5, 0.5, 1e22, True, [], ["a"]]
+)
+_PARTS |= st.text(max_size=3) | st.floats() | st.integers() | JSON
+_QUICK = [
+    mapping({"notes": call, "require": []})
+    for call in (
+        "join(', ', [a, b])",
+        "join('', ['x', a, ' ', b])",
+        "join(' ', ['x', to_string(a), title(b)])",
+        "join(b, [a])",
+        "[a, b] | join('-', @)",
+        "lookup('countries', a) || lookup('countries', b)",
+        "title(a)",
+        "to_string([a, b])",
+        "to_string(a)",
+        "a.join('', ['x'])",
+        "starts_with(a, b)",
+        "not_null(a, b, 'c')",
+        "a > `1` && b <= `2`",
+    )
+]
+
+
+@settings(max_examples=sized(200, 2_000, 20_000), deadline=None)
+@given(_PARTS, _PARTS)
+def test_the_quick_functions(a: Any, b: Any) -> None:
+    for one in _QUICK:
+        check(one, {"a": a, "b": b})
+
+
+@settings(max_examples=sized(200, 2_000, 20_000), deadline=None)
+@given(
+    st.text("https:/w.-aZ09?#\u00e9 \n", max_size=24) | _LINKS | _PHONES | st.text("+0019 ./-\n\t\u3000٣a", max_size=20)
+)
+@example("www.de")
+@example("https://www.a-b.co.uk/x\ny")
+def test_hosts_and_numbers(text: str) -> None:
+    """By patterns that backtrack, as they were."""
+    host = re.compile(
+        r"(?:https?://)?(?:www\.)?((?:[a-z0-9](?:-?[a-z0-9])*\.)+[a-z]{2,24})(?:[/?#].*)?", re.DOTALL
+    ).fullmatch(text.lower())
+    assert identity._HOST.fullmatch(text.lower()) is None if host is None else identity.host_of(text) == host[1]
+    if number := re.fullmatch(r"(?:\+|00)([1-9][\d\s./-]{5,24})", text, re.ASCII):
+        assert identity.international(text) == re.sub(r"\D", "", number[1])
 
 
 def test_names_of_fields_are_only_names() -> None:

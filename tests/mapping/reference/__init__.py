@@ -1,1 +1,1 @@
-"""A mapping's meaning as an interpreter of closures: what the generated code must do, value by value and note by note."""
+"""A mapping as an interpreter of closures: what the generated code must do, value by value and note by note."""

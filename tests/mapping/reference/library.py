@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
@@ -117,7 +118,18 @@ def _to_string(value: Json) -> str | None:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-_PLAINLY: Mapping[str, Callable[..., Json]] = {"join": _join, "to_string": _to_string}
+def _title(text: str) -> str:
+    def word(found: re.Match[str]) -> str:
+        return re.sub(r"(?<=['\u2019])[^\W\d_]{2,}", lambda part: _titled(part[0]), _titled(found[0]))
+
+    return re.sub(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*", word, text)
+
+
+def _titled(text: str) -> str:
+    return text[:1].title() + text[1:].lower()
+
+
+_PLAINLY: Mapping[str, Callable[..., Json]] = {"join": _join, "to_string": _to_string, "title": _title}
 """Functions that the program has in a quicker form."""
 
 _FOREIGN = {
