@@ -34,11 +34,10 @@ class Code:
 
     def define(self, parameters: Sequence[str], write: Callable[[Body], str]) -> str:
         """Add a function: `write` adds its statements and returns the text of its result. Return its name."""
-        body = Body(self, parameters)
+        body = Body(self, self.fresh("f"), parameters)
         result = write(body)
-        name = self.fresh("f")
-        self._functions.append(body.function(name, result))
-        return name
+        self._functions.append(body.function(result))
+        return body.name
 
     def compiled(self) -> Mapping[str, Any]:
         """Return the functions by their names."""
@@ -50,8 +49,9 @@ class Code:
 class Body:
     """The statements of one function."""
 
-    def __init__(self, code: Code, parameters: Sequence[str]) -> None:
+    def __init__(self, code: Code, name: str, parameters: Sequence[str]) -> None:
         self.code = code
+        self.name = name
         self.depth = 1
         self._parameters = parameters
         self._lines: list[str] = []
@@ -86,13 +86,13 @@ class Body:
             self._getters.append(value)
         return f"get_{value}"
 
-    def function(self, name: str, result: str) -> str:
+    def function(self, result: str) -> str:
         """Return the text of the function."""
         field_of = self.code.bind(_getter_of) if self._getters else ""
         getters = [
             f" get_{value} = {value}.get if type({value}) is dict else {field_of}({value})" for value in self._getters
         ]
-        head = f"def {name}({', '.join(self._parameters)}):"
+        head = f"def {self.name}({', '.join(self._parameters)}):"
         return "\n".join([head, *getters, *self._lines, f" return {result}"])
 
 

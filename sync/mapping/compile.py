@@ -90,7 +90,7 @@ class LeadMapping:
         self.nests = bool(contacts)
         self.needs_contacts = any(key == CONTACTS for key, _ in lead.required.all_of)
         self._rows = tuple(findings.rows)
-        self._prune: Callable[[Any], Any] = pruner(findings.root)
+        self._root = findings.root
         self._has_labels = has_labels(findings.root)
 
     def project(self, data: Mapping[str, Json]) -> dict[str, Json]:
@@ -131,6 +131,10 @@ class LeadMapping:
         # A field can only be lost with a warning, so most leads skip the search.
         lost = self._lost(document, report) if report.warnings else ()
         return Lead(encode(document), tuple(report.warnings), document, report.skipped, lost)
+
+    @cached_property
+    def _prune(self) -> Callable[[Any], Any]:
+        return pruner(self._root)
 
     @cached_property
     def _fill(self) -> Filler:

@@ -195,8 +195,7 @@ def nested_contacts(tables: Sequence[ContactFiller], value: Json, report: Mappin
     An item without its required fields is left out with a warning. A `from` or `where` that cannot be read is a problem
     of the lead: nobody knows then whom it means.
     """
-    # By their bytes, since contacts are equal if they are equal on the wire.
-    kept: dict[bytes, dict[str, Json]] = {}
+    kept: list[dict[str, Json]] = []
     position = 0
     for table in tables:
         report.item = None
@@ -205,8 +204,18 @@ def nested_contacts(tables: Sequence[ContactFiller], value: Json, report: Mappin
             position += 1
             # Items that are null still count: notes name an item by its place in the source's list.
             if item is not None and (contact := _contact(table, item, value, report)):
-                kept.setdefault(encode(contact), contact)
+                kept.append(contact)
     report.item = None
+    return _distinct(kept)
+
+
+def _distinct(contacts: list[dict[str, Json]]) -> list[Json]:
+    if len(contacts) < 2 or (len(contacts) == 2 and contacts[0] != contacts[1]):
+        return contacts
+    # By their bytes, since contacts are equal if they are equal on the wire.
+    kept: dict[bytes, dict[str, Json]] = {}
+    for contact in contacts:
+        kept.setdefault(encode(contact), contact)
     return list(kept.values())
 
 
@@ -234,12 +243,12 @@ def _contact(table: ContactFiller, item: Json, record: Json, report: MappingNote
         report.skipped += 1
         return None
     required = table.required
-    missing = ", ".join(required.missing(document))
-    if missing or required.is_unknown(document):
-        hint = "" if isinstance(item, dict) else f"`from` gives {type_name(item)} here, no object: @ reads it"
-        report.warn("", f"left out: nothing usable in {missing or required.any_of_them}", None, hint)
-        return None
-    return document
+    if required.are_in(document):
+        return document
+    missing = ", ".join(required.missing(document)) or required.any_of_them
+    hint = "" if isinstance(item, dict) else f"`from` gives {type_name(item)} here, no object: @ reads it"
+    report.warn("", f"left out: nothing usable in {missing}", None, hint)
+    return None
 
 
 def require(required: Required, document: dict[str, Json], report: MappingNotes) -> None:

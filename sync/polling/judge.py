@@ -169,7 +169,21 @@ class Rules:
 
 
 def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Decision | None:
-    """Return the change to write, or None if the ledger has all of it already."""
+    """Return the change to write, or None if the ledger has all of it already.
+
+    What most readings are comes first: a new lead of a stream that wants all, or what the ledger has. The result is
+    `decide`'s.
+    """
+    if stored is None:
+        if reading.version.fit == "eligible" and rules.since is None and not rules.baseline:
+            return Decision(reading, "pending", "no")
+    elif not reading.mapped and _same(stored.latest, reading.version):
+        return None
+    return decide(reading, stored, rules)
+
+
+def decide(reading: Reading, stored: Stored | None, rules: Rules) -> Decision | None:
+    """Return the change to write, whatever the reading is; None if the ledger has all of it already."""
     if stored is None:
         return _first_time(reading, rules)
     latest = reading.version

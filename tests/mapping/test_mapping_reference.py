@@ -19,11 +19,13 @@ from tests.bench.mapping import COMPANY, PERSON, company, contact
 from tests.bench.mapping import FUNCTIONS as CALLS
 from tests.mapping.mapping_cases import mapping
 from tests.mapping.reference.interpreter import interpreter
+from tests.mapping.reference.places import pruner
 from tests.mapping.test_mapping_properties import EXPRESSIONS, JSON, MAPPINGS, RECORDS, TABLES
 from tests.sizes import sized
 
 
 def check(one: LeadMapping, data: Any) -> None:
+    assert one.project(data) == pruner(one._root)(data)
     outcome = one.apply(data)
     for arrays in (False, True):
         meant = interpreter(one, arrays=arrays)(data)
