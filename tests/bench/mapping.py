@@ -126,11 +126,14 @@ def measure(title: str, one: LeadMapping, records: Sequence[Record], *, inside: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--records", type=int, default=500, help="of a page, which is kept until all are read")
+    parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args()
     flat = [Record(str(n), company(n), NOW) for n in range(options.records)]
-    whole = [Record(str(n), company(n) | {"contacts": [contact(2 * n), contact(2 * n + 1)]}, NOW) for n in range(2000)]
+    whole = [
+        Record(str(n), company(n) | {"contacts": [contact(2 * n), contact(2 * n + 1)]}, NOW)
+        for n in range(options.records)
+    ]
     measure("12 columns", mapping(), flat, inside=False, rounds=options.rounds)
     measure("two contacts", mapping(contacts=[PERSON]), whole, inside=False, rounds=options.rounds)
     measure("two contacts, matched", mapping(contacts=[PERSON]), whole, inside=True, rounds=options.rounds)
