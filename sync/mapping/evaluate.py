@@ -1,8 +1,8 @@
 """Evaluation: a syntax tree becomes statements of a Python function from a value, and the record that it lies in, to a
 value.
 
-A path costs 0.05 µs, a condition 0.1; the library's interpreter takes 4. The meaning is JMESPath's, but for what is
-false and what is equal (as databases have it) and for slices of text:
+So a path is a look-up and a condition an operator, without a call for each part. The meaning is JMESPath's, but for
+what is false and what is equal (as databases have it) and for slices of text:
 
 - null, false, the number 0, and empty text, lists and objects are false (JMESPath: 0 is true), which is just what is
   false in Python;
