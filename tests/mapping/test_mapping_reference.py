@@ -145,6 +145,8 @@ ALONE = [
 @example("n/a")
 @example("\u2764\ufe0f")
 @example("x" * 129)
+@example("a" + "\U0001f600" * 40 + "a")
+@example("a" + "\U0001f600" * 130 + "a")
 @example("a@b.\u212aom")
 def test_what_passes_for_ordinary_is_what_cleaning_takes_as_it_is(value: Any) -> None:
     for one in ALONE:
