@@ -17,8 +17,10 @@ Everything here is pure. The same rules stand in the schema as CHECKs and a trig
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, get_args
+
+from sync.shared.values import fast_dataclass
 
 State = Literal[
     "pending",
@@ -78,7 +80,7 @@ def stands_for_a_lead(state: State, lead_exists: LeadExists) -> bool:
     return lead_exists != "no" or state in OWNERS
 
 
-@dataclass(frozen=True, slots=True)
+@fast_dataclass(frozen=True, slots=True)
 class Version:
     """One version of a record as one mapping saw it. `mapping` is the ledger's number of the mapping version.
 
@@ -93,7 +95,7 @@ class Version:
     wire_fp: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@fast_dataclass(frozen=True, slots=True)
 class RecordStanding:
     """The outcome for a record: its state, the version its lead stands for, and whether it has drifted from that."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from state.diagram import LeadExists, State, Version
+from sync.shared.values import fast_dataclass
 from sync.shared.words import Json
 
 OnChange = Literal["hold", "resend"]
@@ -30,7 +31,7 @@ class StreamRow:
     """The kinds of values by which its records are matched with existing leads."""
 
 
-@dataclass(frozen=True, slots=True)
+@fast_dataclass(frozen=True, slots=True)
 class Stored:
     """A record as the ledger has it, without its payload."""
 
@@ -88,7 +89,7 @@ class Origin:
     others: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@fast_dataclass(frozen=True, slots=True)
 class Reading:
     """One version of a record, mapped: what the poll hands to the ledger.
 
@@ -139,7 +140,7 @@ class LeftOut:
     rule: str
 
 
-@dataclass(frozen=True, slots=True)
+@fast_dataclass(frozen=True, slots=True)
 class Decision:
     """The engine's decision about one reading, written as it is unless another record has the same lead."""
 

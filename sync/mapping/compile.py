@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from sync.config.schema import LeadTable, Wire
-from sync.mapping.identity import Identity, identities, identities_of_contacts
+from sync.mapping.identity import IdentifyingFields, Identity
 from sync.mapping.places import has_labels, pruner, value_at, wanted, without_labels
 from sync.mapping.reads import Compared
 from sync.mapping.result import Filtered, Lead, MappingNotes, MappingResult, Unfit
-from sync.mapping.section import ContactSection, Section, nested_contacts, require
+from sync.mapping.section import ContactFiller, ContactSection, Filler, Section, nested_contacts, require
 from sync.mapping.table_compiler import CompileFindings, contact_section, lead_section
 from sync.mapping.wire_fields import CONTACTS, IS_CONTACT, LABELS, clashes, contact_fields, encode, lead_fields
 from sync.shared.errors import ConfigError
@@ -49,11 +50,14 @@ def compile_mapping(
     contacts = tuple(contact_section(findings, index, inner, nested) for index, inner in enumerate(table.contacts))
     if findings.problems:
         raise ConfigError(findings.problems)
-    return LeadMapping(table.kind, lead, contacts, findings, children, wire=wire, filters=tuple(filters or ()))
+    return LeadMapping(
+        table.kind, lead, tuple(filter(None, contacts)), findings, children, wire=wire, filters=tuple(filters or ())
+    )
 
 
 class LeadMapping:
-    """A compiled mapping. Nothing in it changes; several threads may use it at once.
+    """A compiled mapping. Nothing in it changes; several threads may use it at once. Its code is made when the first
+    record comes: a run that reads nothing does without.
 
     `version` (32 hex digits) changes with everything that affects its results; it is the same in every run, whatever
     the order of keys in the file. `wanted` is what its expressions read, `readers` the keys of the file that read each
@@ -80,12 +84,13 @@ class LeadMapping:
         self.compared: Sequence[tuple[str, Compared]] = tuple({repr(one): one for one in findings.compared}.values())
         self._is_contact = kind == "contact"
         self._fields = lead_fields(wire)
+        self._identifying = IdentifyingFields(*(self._fields[key] for key in ("emails", "phones", "socials")))
         self._lead = lead
         self._contacts = contacts
         self.nests = bool(contacts)
         self.needs_contacts = any(key == CONTACTS for key, _ in lead.required.all_of)
         self._rows = tuple(findings.rows)
-        self._prune: Callable[[Any], Any] = pruner(findings.root)
+        self._root = findings.root
         self._has_labels = has_labels(findings.root)
 
     def project(self, data: Mapping[str, Json]) -> dict[str, Json]:
@@ -104,23 +109,40 @@ class LeadMapping:
     def apply(self, data: Mapping[str, Json]) -> MappingResult:
         """Return what becomes of a record: a lead, filtered, or the reasons why it cannot be one. Never raises on plain
         JSON, whatever its types, sizes and depth."""
-        report = MappingNotes()
         # Only True passes: a connector that did not deliver the field must not open the filter.
-        if any(data.get(field) is not True for field in self._filters):
-            return Filtered()
-        if not self._lead.admits(data, data, report):
+        if self._filters and any(data.get(field) is not True for field in self._filters):
             return Filtered()
         document: dict[str, Json] = {IS_CONTACT: self._is_contact}
-        self._lead.fill(document, data, data, report)
-        if self._contacts and (contacts := nested_contacts(self._contacts, data, report)):
-            document[CONTACTS] = contacts
+        report = self._fill(document, data, data, None)
+        if report is False:
+            return Filtered()
+        if self._contacts:
+            report = report or MappingNotes()
+            if contacts := nested_contacts(self._contact_fillers, data, report):
+                document[CONTACTS] = contacts
         # After filling: a required field counts as missing if cleaning has left out its value.
-        require(self._lead, document, report)
+        if not self._lead.required.are_in(document):
+            report = report or MappingNotes()
+            require(self._lead.required, document, report)
+        if report is None:
+            return Lead(encode(document), (), document)
         if report.problems:
             return Unfit(tuple(report.problems))
         # A field can only be lost with a warning, so most leads skip the search.
         lost = self._lost(document, report) if report.warnings else ()
         return Lead(encode(document), tuple(report.warnings), document, report.skipped, lost)
+
+    @cached_property
+    def _prune(self) -> Callable[[Any], Any]:
+        return pruner(self._root)
+
+    @cached_property
+    def _fill(self) -> Filler:
+        return self._lead.filler()
+
+    @cached_property
+    def _contact_fillers(self) -> tuple[ContactFiller, ...]:
+        return tuple(each.compiled() for each in self._contacts)
 
     def _lost(self, document: Mapping[str, Json], report: MappingNotes) -> tuple[tuple[str, str], ...]:
         empty = (rule.key for rule in self._lead.rules if rule.name not in document)
@@ -135,11 +157,12 @@ class LeadMapping:
 
     def identities(self, document: Mapping[str, Json]) -> list[Identity]:
         """Return the identities by which one of its leads can be recognised as one that exists already."""
-        return identities(document, self._fields, is_contact=self._is_contact)
+        return self._identifying.of(document, is_contact=self._is_contact)
 
     def identities_of_contacts(self, document: Mapping[str, Json]) -> list[list[Identity]]:
-        """Return the identities of each contact nested in one of its leads, in their order."""
-        return identities_of_contacts(document.get(CONTACTS, ()), self._fields)
+        """Return the identities of each contact nested in one of its leads, in their order: e-mail addresses and phone
+        numbers. A domain tells which company a person belongs to, not who the person is."""
+        return [self._identifying.of(contact, is_contact=True) for contact in document.get(CONTACTS, ())]
 
     def watched(self) -> dict[str, str]:
         """Return the fields whose absence from every lead of a poll is suspicious: wire name -> key in the mapping."""

@@ -1,7 +1,8 @@
-"""Evaluation: a syntax tree becomes one function from a value, and the record that it lies in, to a value.
+"""Evaluation: a syntax tree becomes statements of a Python function from a value, and the record that it lies in, to a
+value.
 
-Plain functions inside functions: a path costs 0.1 µs, a condition 0.3; the library's interpreter takes 4. The meaning
-is JMESPath's, but for what is false and what is equal (as databases have it) and for slices of text:
+So a path is a look-up and a condition an operator, without a call for each part. The meaning is JMESPath's, but for
+what is false and what is equal (as databases have it) and for slices of text:
 
 - null, false, the number 0, and empty text, lists and objects are false (JMESPath: 0 is true), which is just what is
   false in Python;
@@ -14,9 +15,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Protocol, TypeAlias
 
+from sync.mapping.code import Body, Code
 from sync.mapping.numbers import in_one_order
 from sync.mapping.syntax import Node
 from sync.mapping.unusable import UnusableValue, type_name
@@ -25,12 +26,15 @@ from sync.shared.words import Json
 CompiledExpression: TypeAlias = Callable[[Json, Json], Json]
 """Takes the value that the expression looks at, and the whole record (`$`)."""
 
+_DEEPEST_BLOCK = 12
+"""Python bounds how deeply blocks may lie in each other, so what lies deeper becomes a function of its own."""
+
 
 class Functions(Protocol):
     """The library of functions, as evaluation needs it."""
 
-    def bind(self, name: str, arguments: list[CompiledExpression]) -> CompiledExpression:
-        """Return a call of the function with these arguments, as a compiled expression."""
+    def write(self, writer: ExpressionWriter, node: Node, value: str) -> str:
+        """Add the call of a function to the writer's body; return the name of its result."""
         ...
 
 
@@ -53,185 +57,223 @@ ExpressionArgument.__name__ = "_Expression"
 
 
 def reader(node: Node, functions: Functions) -> CompiledExpression:
-    """Return the compiled form of a syntax tree that has passed all checks."""
-    kind, children = node["type"], node["children"]
-    if leaf := _LEAVES.get(kind):
-        return leaf(node)
-    if path := _plain_path(node):
-        return _path(path)
-    readers = [reader(child, functions) for child in children]
-    if kind == "function_expression":
-        return functions.bind(node["value"], readers)
-    return _of_parts(node, readers)
+    """Return a syntax tree that has passed all checks as a function."""
+    code = Code()
+    name = code.define(("value", "record"), lambda body: ExpressionWriter(body, functions).write(node, "value"))
+    found: CompiledExpression = code.compiled()[name]
+    return found
 
 
-def _of_parts(node: Node, readers: list[CompiledExpression]) -> CompiledExpression:
-    match node["type"]:
-        case "comparator":
-            return _comparison(node["value"], *readers)
-        case "multi_select_dict":
-            return _object([child["value"] for child in node["children"]], readers)
-        case "projection":
-            return _projection(*readers, over_text=_is_slice(node["children"][0]))
-    return _PARTS[node["type"]](*readers)
+class ExpressionWriter:
+    """Adds the statements of expressions to the body of a function that has a parameter `record` (`$`)."""
 
+    def __init__(self, body: Body, functions: Functions) -> None:
+        self.body = body
+        self._functions = functions
 
-def constant(value: Json) -> CompiledExpression:
-    return lambda _, __: value
+    def write(self, node: Node, value: str) -> str:
+        """Add the statements of an expression that looks at `value`, a name; return the name of its result, or the text
+        of a constant."""
+        if self.body.depth > _DEEPEST_BLOCK:
+            return self.body.let(f"{self.apart(node)}({value}, record)")
+        if node["type"] == "function_expression":
+            return self._functions.write(self, node, value)
+        return _WRITERS[node["type"]](self, node, value)
 
+    def apart(self, node: Node) -> str:
+        """Return the name of a new function of (value, record) that evaluates the expression."""
+        functions = self._functions
+        return self.body.code.define(
+            ("value", "record"), lambda body: ExpressionWriter(body, functions).write(node, "value")
+        )
 
-# ---------------------------------------------------------------------------------------------------------- paths
+    def bound(self, helper: object) -> str:
+        """Return the name of a helper."""
+        return self.body.code.bind(helper)
 
+    # ---- paths
 
-def _plain_path(node: Node) -> tuple[str, ...]:
-    if node["type"] == "field":
-        return (node["value"],)
-    if node["type"] != "subexpression":
-        return ()
-    parts = [_plain_path(child) for child in node["children"]]
-    return tuple(name for part in parts for name in part) if all(parts) else ()
-
-
-def _field(name: str) -> CompiledExpression:
-    def read_field(value: Json, _: Json) -> Json:
-        try:
-            return value.get(name)
-        except AttributeError:
+    def plain(self, node: Node, value: str) -> str | None:
+        """Return the expression in one piece of text, without statements; None if it needs some."""
+        if node["type"] in ("current", "identity"):
+            return value
+        if node["type"] != "field":
             return None
+        name = self.bound(node["value"])
+        if getter := self.body.getter(value):
+            return f"{getter}({name})"
+        return f"({value}.get({name}) if type({value}) is dict else {self.bound(_field)}({value}, {name}))"
 
-    return read_field
+    def _field(self, node: Node, value: str) -> str:
+        return self.body.let(self.plain(node, value) or "None")
 
-
-def _path(path: tuple[str, ...]) -> CompiledExpression:
-    def read_path(value: Json, _: Json) -> Json:
-        try:
-            for part in path:
-                value = value.get(part)
-        except AttributeError:
-            return None
+    def _current(self, _: Node, value: str) -> str:
         return value
 
-    return read_path
+    def _root(self, _: Node, __: str) -> str:
+        return "record"
 
+    def _literal(self, node: Node, _: str) -> str:
+        return self.body.code.bind(node["value"])
 
-def _index(at: int) -> CompiledExpression:
-    def read_item(value: Json, _: Json) -> Json:
-        try:
-            return value[at] if type(value) is list else None
-        except IndexError:
-            return None
+    def _index(self, node: Node, value: str) -> str:
+        return self.body.let(f"{self.bound(_item)}({value}, {int(node['value'])})")
 
-    return read_item
+    def _slice(self, node: Node, value: str) -> str:
+        return self.body.let(f"{self.bound(_part)}({value}, {self.bound(slice(*node['children']))})")
 
-
-def _slice(part: slice) -> CompiledExpression:
-    return lambda value, _: value[part] if isinstance(value, list | str) else None
-
-
-def _chain(*readers: CompiledExpression) -> CompiledExpression:
-    # Most chains have two parts, for which a loop would only cost time.
-    if len(readers) == 2:
-        first, second = readers
-        return lambda value, record: second(first(value, record), record)
-
-    def read_chain(value: Json, record: Json) -> Json:
-        for read in readers:
-            value = read(value, record)
+    def _chain(self, node: Node, value: str) -> str:
+        for child in node["children"]:
+            value = self.write(child, value)
         return value
 
-    return read_chain
+    # ---- lists and objects
+
+    def _list(self, node: Node, value: str) -> str:
+        return self._made(value, lambda: f"[{', '.join(self.write(child, value) for child in node['children'])}]")
+
+    def _object(self, node: Node, value: str) -> str:
+        pairs = [(self.bound(child["value"]), child["children"][0]) for child in node["children"]]
+        return self._made(
+            value, lambda: f"{{{', '.join(f'{name}: {self.write(inner, value)}' for name, inner in pairs)}}}"
+        )
+
+    def _made(self, value: str, make: Callable[[], str]) -> str:
+        """Return a value that is made of parts; null, without looking at them, where `value` is null."""
+        result = self.body.let("None")
+        with self.body.block(f"if {value} is not None:"):
+            self.body.add(f"{result} = {make()}")
+        return result
+
+    def _projection(self, node: Node, value: str) -> str:
+        base, right = node["children"]
+        items = self.write(base, value)
+        otherwise = "None"
+        if base["type"] == "index_expression" and base["children"][-1]["type"] == "slice":
+            otherwise = f"{self.apart(right)}({items}, record) if isinstance({items}, str) else None"
+        return self.body.let(f"{self._present(right, items)} if type({items}) is list else {otherwise}")
+
+    def _value_projection(self, node: Node, value: str) -> str:
+        base, right = node["children"]
+        items = self.body.let(f"{self.bound(_values)}({self.write(base, value)})")
+        return self.body.let(f"None if {items} is None else {self._present(right, items)}")
+
+    def _filter(self, node: Node, value: str) -> str:
+        base, right, condition = node["children"]
+        items = self.write(base, value)
+        matching = f"[item for item in {items} if {self.apart(condition)}(item, record)]"
+        found = self.body.let(f"{matching} if type({items}) is list else None")
+        return self.body.let(f"None if {found} is None else {self._present(right, found)}")
+
+    def _present(self, right: Node, items: str) -> str:
+        """Return the text of a list: of what the expression gives for each item, without nulls."""
+        each = self.plain(right, "item") or f"{self.apart(right)}(item, record)"
+        return f"[found for item in {items} if (found := {each}) is not None]"
+
+    def _flatten(self, node: Node, value: str) -> str:
+        return self.body.let(f"{self.bound(_flat)}({self.write(node['children'][0], value)})")
+
+    # ---- truth
+
+    def _or(self, node: Node, value: str) -> str:
+        return self._choice(node, value, "if not")
+
+    def _and(self, node: Node, value: str) -> str:
+        return self._choice(node, value, "if")
+
+    def _choice(self, node: Node, value: str, test: str) -> str:
+        left, right = node["children"]
+        result = self.body.let(self.write(left, value))
+        with self.body.block(f"{test} {result}:"):
+            self.body.add(f"{result} = {self.write(right, value)}")
+        return result
+
+    def _not(self, node: Node, value: str) -> str:
+        return self.body.let(f"not {self.write(node['children'][0], value)}")
+
+    def _comparison(self, node: Node, value: str) -> str:
+        sign = node["value"]
+        left, right = (self.write(child, value) for child in node["children"])
+        if sign in ("eq", "ne"):
+            return self.body.let(f"{left} {_SIGNS[sign]} {right}")
+        ordered = f"{self.bound(_ordered)}({self.bound(_ORDERS[sign])}, {left}, {right})"
+        constant = node["children"][1]
+        if constant["type"] == "literal" and type(constant["value"]) in _NUMBERS:
+            # The usual form, `a > `1``, needs no other check of a number.
+            ordered = f"{left} {_SIGNS[sign]} {right} if type({left}) in {self.bound(_NUMBERS)} else {ordered}"
+        return self.body.let(ordered)
+
+    def _expression(self, node: Node, _: str) -> str:
+        return self.body.let(f"{self.bound(ExpressionArgument)}({self.apart(node['children'][0])}, record)")
 
 
-# ------------------------------------------------------------------------------------------------ lists and objects
+_WRITERS: dict[str, Callable[[ExpressionWriter, Node, str], str]] = {
+    "literal": ExpressionWriter._literal,
+    "field": ExpressionWriter._field,
+    "current": ExpressionWriter._current,
+    "identity": ExpressionWriter._current,
+    "root": ExpressionWriter._root,
+    "index": ExpressionWriter._index,
+    "slice": ExpressionWriter._slice,
+    "subexpression": ExpressionWriter._chain,
+    "pipe": ExpressionWriter._chain,
+    "index_expression": ExpressionWriter._chain,
+    "multi_select_list": ExpressionWriter._list,
+    "multi_select_dict": ExpressionWriter._object,
+    "projection": ExpressionWriter._projection,
+    "value_projection": ExpressionWriter._value_projection,
+    "filter_projection": ExpressionWriter._filter,
+    "flatten": ExpressionWriter._flatten,
+    "or_expression": ExpressionWriter._or,
+    "and_expression": ExpressionWriter._and,
+    "not_expression": ExpressionWriter._not,
+    "comparator": ExpressionWriter._comparison,
+    "expref": ExpressionWriter._expression,
+}
+_SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+_NUMBERS = frozenset({int, float})
+_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+}
 
 
-def _list(*readers: CompiledExpression) -> CompiledExpression:
-    if len(readers) == 1:
-        (only,) = readers
-        return lambda value, record: None if value is None else [only(value, record)]
-    return lambda value, record: None if value is None else [read(value, record) for read in readers]
+# ---- what the code calls
 
 
-def _object(names: list[str], readers: list[CompiledExpression]) -> CompiledExpression:
-    parts = list(zip(names, readers, strict=True))
-    return lambda value, record: None if value is None else {name: read(value, record) for name, read in parts}
+def _field(value: Json, name: str) -> Json:
+    try:
+        return value.get(name)
+    except AttributeError:
+        return None
 
 
-def _is_slice(node: Node) -> bool:
-    return bool(node["type"] == "index_expression" and node["children"][-1]["type"] == "slice")
+def _item(value: Json, at: int) -> Json:
+    try:
+        return value[at] if type(value) is list else None
+    except IndexError:
+        return None
 
 
-def _projection(base: CompiledExpression, right: CompiledExpression, *, over_text: bool) -> CompiledExpression:
-    def read_items(value: Json, record: Json) -> Json:
-        items = base(value, record)
-        if type(items) is not list:
-            return right(items, record) if over_text and isinstance(items, str) else None
-        return _present(right, items, record)
-
-    return read_items
+def _part(value: Json, part: slice) -> Json:
+    return value[part] if isinstance(value, list | str) else None
 
 
-def _value_projection(base: CompiledExpression, right: CompiledExpression) -> CompiledExpression:
-    def read_values(value: Json, record: Json) -> Json:
-        found = base(value, record)
-        return _present(right, list(found.values()), record) if isinstance(found, dict) else None
-
-    return read_values
+def _values(value: Json) -> list[Json] | None:
+    return list(value.values()) if isinstance(value, dict) else None
 
 
-def _filter(base: CompiledExpression, right: CompiledExpression, condition: CompiledExpression) -> CompiledExpression:
-    def read_matching(value: Json, record: Json) -> Json:
-        items = base(value, record)
-        if type(items) is not list:
-            return None
-        return _present(right, [item for item in items if condition(item, record)], record)
-
-    return read_matching
+def _flat(items: Json) -> list[Json] | None:
+    if type(items) is not list:
+        return None
+    return [inner for item in items for inner in (item if type(item) is list else (item,))]
 
 
-def _present(read: CompiledExpression, items: list[Json], record: Json) -> list[Json]:
-    return [found for item in items if (found := read(item, record)) is not None]
-
-
-def _flatten(base: CompiledExpression) -> CompiledExpression:
-    def read_flat(value: Json, record: Json) -> Json:
-        items = base(value, record)
-        if type(items) is not list:
-            return None
-        return [inner for item in items for inner in (item if type(item) is list else (item,))]
-
-    return read_flat
-
-
-# ------------------------------------------------------------------------------------------------------------ truth
-
-
-def _or(left: CompiledExpression, right: CompiledExpression) -> CompiledExpression:
-    return lambda value, record: left(value, record) or right(value, record)
-
-
-def _and(left: CompiledExpression, right: CompiledExpression) -> CompiledExpression:
-    return lambda value, record: left(value, record) and right(value, record)
-
-
-def _not(inner: CompiledExpression) -> CompiledExpression:
-    return lambda value, record: not inner(value, record)
-
-
-def _comparison(sign: str, left: CompiledExpression, right: CompiledExpression) -> CompiledExpression:
-    if sign == "eq":
-        return lambda value, record: bool(left(value, record) == right(value, record))
-    if sign == "ne":
-        return lambda value, record: bool(left(value, record) != right(value, record))
-    return partial(_ordered, _ORDERS[sign], left, right)
-
-
-def _ordered(
-    compare: Callable[[Any, Any], bool], left: CompiledExpression, right: CompiledExpression, value: Json, record: Json
-) -> bool | None:
+def _ordered(compare: Callable[[Any, Any], bool], one: Json, other: Json) -> bool | None:
     """Return the comparison's result; None if either side is null, a list or an object. Raises UnusableValue for text
     compared with a number or boolean."""
-    one, other = left(value, record), right(value, record)
     if not isinstance(one, str | int | float) or not isinstance(other, str | int | float):
         return None
     # A decimal beyond a float's digits arrives as text and must compare as the number it is.
@@ -242,36 +284,3 @@ def _ordered(
             f"{type_name(one)} and {type_name(other)} have no order; to_number() or to_string() turns one"
         )
     return compare(one, other)
-
-
-_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
-    "lt": operator.lt,
-    "lte": operator.le,
-    "gt": operator.gt,
-    "gte": operator.ge,
-}
-
-_LEAVES: dict[str, Callable[[Node], CompiledExpression]] = {
-    "literal": lambda node: constant(node["value"]),
-    "field": lambda node: _field(node["value"]),
-    "current": lambda _: lambda value, _: value,
-    "identity": lambda _: lambda value, _: value,
-    "root": lambda _: lambda _, record: record,
-    "index": lambda node: _index(node["value"]),
-    "slice": lambda node: _slice(slice(*node["children"])),
-}
-
-_PARTS: dict[str, Callable[..., CompiledExpression]] = {
-    "subexpression": _chain,
-    "pipe": _chain,
-    "index_expression": _chain,
-    "multi_select_list": _list,
-    "key_val_pair": lambda inner: inner,
-    "value_projection": _value_projection,
-    "filter_projection": _filter,
-    "flatten": _flatten,
-    "or_expression": _or,
-    "and_expression": _and,
-    "not_expression": _not,
-    "expref": lambda inner: lambda _, record: ExpressionArgument(inner, record),
-}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from sync.config.schema import Expression
+from sync.mapping.code import Body
 from sync.mapping.cures import ELSEWHERE
-from sync.mapping.evaluate import CompiledExpression, constant, reader
+from sync.mapping.evaluate import CompiledExpression, ExpressionWriter, reader
 from sync.mapping.function import EXPRESSION, OPEN, Misuse, worded, wrong_type
 from sync.mapping.functions import BUILT_IN, FUNCTIONS, NAMES
 from sync.mapping.library import Library
@@ -37,14 +39,30 @@ EVALUATION_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, Attrib
 """Everything that evaluating an expression may raise on some value; `failure` puts it into words."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Compiled:
-    """One expression of the file, compiled. `constant`: it reads nothing of the record."""
+    """One expression of the file, checked. `constant`: it reads nothing of the record."""
 
     text: str
     node: Node = field(repr=False)
-    read: CompiledExpression = field(repr=False)
+    library: Library = field(repr=False)
     constant: bool
+
+    def write(self, body: Body, value: str) -> str:
+        """Add the expression's statements to the body of a function; return the name of its result."""
+        return ExpressionWriter(body, self.library).write(self.node, value)
+
+    @property
+    def single_item(self) -> Compiled | None:
+        """Return the expression `a` of `[a]`; None for any other."""
+        if self.node["type"] != "multi_select_list" or len(self.node["children"]) != 1:
+            return None
+        return replace(self, node=self.node["children"][0])
+
+    @cached_property
+    def read(self) -> CompiledExpression:
+        """The expression as a function of its own."""
+        return reader(self.node, self.library)
 
 
 LONGEST = 50_000
@@ -66,7 +84,7 @@ def compile_expression(
         if isinstance(source, float) and not math.isfinite(source):
             raise BadExpression(("the number is not finite", ""))
         node: Node = {"type": "literal", "value": source, "children": []}
-        return Compiled(str(source).lower(), node, constant(source), constant=True)
+        return Compiled(str(source).lower(), node, Library(lookups), constant=True)
     if len(source) > LONGEST:
         what = f"the expression has {len(source):,} characters, more than {LONGEST:,}"
         raise BadExpression((what, "shorten it; a table of values belongs into [lookups.NAME]"))
@@ -81,7 +99,7 @@ def compile_expression(
     if faults:
         raise BadExpression(*dict.fromkeys(faults))
     node = _with_labels(node)
-    return Compiled(source, node, reader(node, Library(lookups, read_elsewhere)), constant=_is_constant(node))
+    return Compiled(source, node, Library(lookups, read_elsewhere), constant=_is_constant(node))
 
 
 def failure(error: Exception) -> str:

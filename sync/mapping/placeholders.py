@@ -22,7 +22,13 @@ _NO_VALUE = re.compile(
 _EXCEL_NV = "#NV"  # German for #N/A; in small letters it may be a label
 _UNSET = frozenset({"null", "NULL", "undefined", "NaN"})
 _BEGINS = "nN#-(<[{\"'\\"
+_MAY_BEGIN = frozenset(_MARKS + _BEGINS).union(word[0] for word in (*_UNSET, _EXCEL_NV))
 _LONGEST = 40
+
+
+def may_begin(character: str) -> bool:
+    """Return whether a placeholder may begin with this character."""
+    return character in _MAY_BEGIN
 
 
 def is_placeholder(text: str, *, surname: bool = False) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
+from sync.mapping.code import Body, Code
 from sync.shared.words import LABEL, Json, Wanted
 
 # Lists within lists are pruned this deep; below, values are kept as they are (which reads too much, never too little).
@@ -97,20 +98,29 @@ def pruner(root: FieldNode) -> Callable[[Any], Any]:
     value."""
     if root.whole:
         return lambda value: value
-    # Split once, since `prune` runs for every record.
-    leaves = tuple(name for name, place in root.fields.items() if place.whole)
-    branches = tuple((name, pruner(place)) for name, place in root.fields.items() if not place.whole)
+    code = Code()
+    name = _write_pruner(code, root)
+    found: Callable[[Any], Any] = code.compiled()[name]
+    return found
 
-    def prune(value: Json, depth: int = 0) -> Json:
-        if isinstance(value, dict):
-            kept = {name: found for name in leaves if (found := value.get(name)) is not None}
-            for name, inner in branches:
-                found = value.get(name)
-                if found is not None:
-                    kept[name] = inner(found)
-            return kept
-        if isinstance(value, list) and depth < _DEEPEST_LIST:
-            return [prune(item, depth + 1) for item in value]
-        return value
 
-    return prune
+def _write_pruner(code: Code, place: FieldNode) -> str:
+    def write(body: Body) -> str:
+        with body.block("if type(value) is not dict:"):
+            body.add(f"return {code.bind(_pruned)}({body.name}, value, depth)")
+        kept = body.let("{}")
+        for name, inner in place.fields.items():
+            key = code.bind(name)
+            found = body.let(f"value.get({key})")
+            with body.block(f"if {found} is not None:"):
+                body.add(f"{kept}[{key}] = {found if inner.whole else f'{_write_pruner(code, inner)}({found})'}")
+        return kept
+
+    return code.define(("value", "depth=0"), write)
+
+
+def _pruned(prune: Callable[..., Any], value: Json, depth: int) -> Json:
+    """Return what is kept of a value that is no plain object."""
+    if isinstance(value, list) and depth < _DEEPEST_LIST:
+        return [prune(item, depth + 1) for item in value]
+    return prune(dict(value)) if isinstance(value, dict) else value

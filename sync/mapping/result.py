@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sync.shared.values import fast_dataclass
 from sync.shared.words import Json
 
 
@@ -36,7 +37,7 @@ class Filtered:
     """The table's `where` is false for this record."""
 
 
-@dataclass(frozen=True, slots=True)
+@fast_dataclass(frozen=True, slots=True)
 class Lead:
     """A lead that keeps every limit. `wire` is its JSON, keys sorted, without white space; `document` the same as a
     dict; `warnings` are what was left out or cut; `skipped` counts contacts that their table's `where` left out;

@@ -8,11 +8,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from sync.config.schema import ContactTable, Expression, LeadFields, LeadTable
-from sync.mapping.clean import cleaner
 from sync.mapping.expressions import (
     BadExpression,
     Compiled,
-    CompiledExpression,
     Node,
     compile_expression,
     nearest,
@@ -20,9 +18,8 @@ from sync.mapping.expressions import (
 )
 from sync.mapping.places import FieldNode, FieldNodes, look, paths_of
 from sync.mapping.reads import Compared, trace
-from sync.mapping.result import MappingNotes
 from sync.mapping.section import ContactSection, FieldRule, Required, Section
-from sync.mapping.wire_fields import CONTACTS, WireField
+from sync.mapping.wire_fields import CONTACTS, LISTS, WireField
 from sync.shared.errors import Problem
 from sync.shared.words import Json
 
@@ -34,7 +31,6 @@ ENGINE_VERSION = 3
 """Raise it whenever the same mapping makes another lead of the same record. Every stream then takes a new base line, as
 after an edit of the mapping, and nothing that was delivered is sent again."""
 
-_LISTS = ("emails", "phones", "texts")
 _CUTTABLE = ("text", "texts")
 _COMPANY = ("name",)
 _CONTACT = ("name", "last_name", "emails")
@@ -135,8 +131,9 @@ def lead_section(findings: CompileFindings, table: LeadTable, fields: Mapping[st
 
 def contact_section(
     findings: CompileFindings, index: int, table: ContactTable, fields: Mapping[str, WireField]
-) -> ContactSection:
-    """Compile one table of nested contacts; `index` is its position in the file, from 0."""
+) -> ContactSection | None:
+    """Compile one table of nested contacts; `index` is its position in the file, from 0. Return None if its `from` has
+    problems."""
     prefix = f"contacts[{index}]."
     items = findings.expression(f"{prefix}from", table.from_)
     places: FieldNodes = (
@@ -151,7 +148,7 @@ def contact_section(
     section = _TableCompiler(findings, table, fields, places, prefix, f"{CONTACTS}[].", chain).section(
         table.where, default
     )
-    return ContactSection(items.read if items else (lambda _, __: None), section)
+    return ContactSection(items, section) if items else None
 
 
 def _named(keys: tuple[str, ...], fields: Mapping[str, WireField]) -> tuple[tuple[str, str], ...]:
@@ -174,13 +171,13 @@ class _TableCompiler:
     def section(self, condition: Expression | None, default: Required) -> Section:
         self.check_truncate()
         rules = [rule for key, value in self.mapped().items() if (rule := self.rule(self.fields[key], value))]
-        where = None
+        where: Compiled | None = None
         if condition is not None and (
             compiled := self.findings.expression(f"{self.prefix}where", condition, condition=True)
         ):
             look(self.findings.trace(f"{self.prefix}where", compiled.node, self.places, truth=True))
             self.findings.read_by(f"{self.prefix}where", *self.chain, compiled.node)
-            where = compiled.read
+            where = compiled
         required = self.required(default)
         # Sorted: the order of keys in the file must not start a new base line.
         keys = [sorted(key for key, _ in pairs) for pairs in (required.all_of, required.any_of)]
@@ -198,28 +195,26 @@ class _TableCompiler:
         sources = {f"{key}[{i}]": part for i, part in enumerate(value)} if isinstance(value, list) else {key: value}
         truncate = wire_field.key in self.table.truncate
         self.findings.version[f"wire.{key}"] = [wire_field.name, wire_field.member, truncate, list(sources)]
-        clean = cleaner(wire_field, truncate=truncate)
-        reads: list[CompiledExpression] = []
+        expressions: list[Compiled] = []
         for place, source in sources.items():
             if (compiled := self.findings.expression(place, source)) is None:
                 continue
             look(self.findings.trace(place, compiled.node, self.places))
             self.findings.read_by(place, *self.chain, compiled.node)
-            reads.append(compiled.read)
+            expressions.append(compiled)
             self.findings.rows.append((self.path + wire_field.path, compiled.text, place))
             if compiled.constant:
-                self.check_constant(place, FieldRule(wire_field.key, wire_field.name, compiled.read, clean))
+                self.check_constant(place, FieldRule(wire_field, (compiled,), truncate))
         # The problems are noted; a rule of fewer expressions would report follow-up problems.
-        if len(reads) < len(sources):
+        if len(expressions) < len(sources):
             return None
-        return FieldRule(wire_field.key, wire_field.name, joined(reads) if isinstance(value, list) else reads[0], clean)
+        return FieldRule(wire_field, tuple(expressions), truncate)
 
     def check_constant(self, place: str, rule: FieldRule) -> None:
         """Report a constant that would be left out of every record: it is a mistake in the file."""
         # Cleaning never looks at the record, so an empty one will do.
-        report = MappingNotes()
-        Section((rule,), None, Required()).fill({}, {}, {}, report)
-        for note in (*report.problems, *report.warnings):
+        report = Section((rule,), None, Required()).filler()({}, {}, {}, None)
+        for note in (*report.problems, *report.warnings) if report else ():
             self.findings.fault(place, note.rule, note.hint)
 
     def check_truncate(self) -> None:
@@ -228,7 +223,7 @@ class _TableCompiler:
             if key in cuttable:
                 continue
             if key in self.fields:
-                hint = "one that is too long is left out" if self.fields[key].shape in _LISTS else ""
+                hint = "one that is too long is left out" if self.fields[key].shape in LISTS else ""
                 self.findings.fault(
                     f"{self.prefix}truncate", f"{key} cannot be cut without becoming another value", hint
                 )
@@ -263,19 +258,3 @@ class _TableCompiler:
                 hint = f"map {key}, or take it out of {option}"
                 self.findings.fault(f"{self.prefix}{option}", f"{key} is required, but not mapped", hint)
         return tuple((key, names[key]) for key in keys if key in names)
-
-
-def joined(reads: list[CompiledExpression]) -> CompiledExpression:
-    """Return one expression for a TOML array of them: an expression that yields a list adds its items."""
-
-    def read(value: Json, record: Json) -> Json:
-        found: list[Json] = []
-        for one in reads:
-            item = one(value, record)
-            if type(item) is list:
-                found += item
-            elif item is not None:
-                found.append(item)
-        return found
-
-    return read

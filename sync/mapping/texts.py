@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import unicodedata
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from sync.shared.words import Json
 LONGEST = 4_000_000
 """Characters that a function takes or gives at most."""
 _WIDEST = 10_000
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LONGEST_URL = 2048
@@ -46,6 +48,8 @@ def upper(text: str) -> str:
 
 def title(text: str) -> str:
     """Return each word with a capital first letter, its other letters small."""
+    if text.isascii() and "'" not in text:
+        return text.title()
 
     def word(found: re.Match[str]) -> str:
         small = _titled(found[0])
@@ -197,7 +201,13 @@ def _host(text: str) -> str | None:
 
 def join(glue: str, parts: list[Json]) -> str | None:
     """Return the parts with `glue` between them, nulls and blank ones left out; null if none is left."""
-    filled = [text for part in parts if part is not None and trimmed(text := plain(part, "join() expects text"))]
+    filled = []
+    for part in parts:
+        if part is not None:
+            text = part if type(part) is str else plain(part, "join() expects text")
+            # What begins with a sign of ASCII is not blank, whatever follows.
+            if " " < text[:1] < "\x7f" or trimmed(text):
+                filled.append(text)
     return glue.join(filled) or None
 
 
@@ -205,4 +215,8 @@ def to_string(value: Json) -> str | None:
     """Return text as it is, anything else as its JSON; null stays null."""
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    if type(value) is int:
+        return int.__repr__(value)
+    if type(value) is float and math.isfinite(value):
+        return float.__repr__(value)
+    return _JSON.encode(value)

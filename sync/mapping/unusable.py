@@ -19,13 +19,15 @@ _IGNORABLE = (
 INVISIBLE = "".join(chr(code) for first, last in _IGNORABLE for code in range(first, last + 1))
 _SPACES = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 _NOTHING = _SPACES + INVISIBLE + "".join(map(chr, range(0x7F, 0xA0)))
+_NOT_SEEN = frozenset(_NOTHING)
 # They change the look of the character before them: a heart into a red one, a flag into a country's.
 _SELECTORS = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0020-\U000e007f\U000e0100-\U000e01ef]*")
 
 UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 """Control characters other than tab and line ends, and halves of surrogate pairs, which UTF-8 cannot carry."""
 
-_WORDS = {str: "text", bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object"}
+TYPE_NAMES = {str: "text", bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object"}
+"""The plain word for each type of a JSON value but null."""
 
 
 class UnusableValue(ValueError):
@@ -34,7 +36,12 @@ class UnusableValue(ValueError):
 
 def type_name(value: Json) -> str:
     """Return the plain word for a value's type, with its article: `text`, `a number`, `a list`."""
-    return "null" if value is None else _WORDS.get(type(value), "an unknown type")
+    return "null" if value is None else TYPE_NAMES.get(type(value), "an unknown type")
+
+
+def is_seen(character: str) -> bool:
+    """Return whether a character shows something: `trimmed` leaves text alone that begins and ends with such."""
+    return character not in _NOT_SEEN
 
 
 def trimmed(text: str) -> str:
@@ -43,7 +50,7 @@ def trimmed(text: str) -> str:
     Inside it all stays: joiners that hold an emoji or a Persian word together are part of it.
     """
     bare = text.strip()
-    if not bare or (" " < bare[0] < "\x7f" and " " < bare[-1] < "\x7f"):
+    if not bare or (bare[0] not in _NOT_SEEN and bare[-1] not in _NOT_SEEN):
         return bare
     begun = bare.lstrip(_NOTHING)
     shown = begun.rstrip(_NOTHING)

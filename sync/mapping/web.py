@@ -25,12 +25,12 @@ _STRAY = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\u
 
 
 # The short way: what all of the below takes as it is. Nothing in it that parts two addresses, marks a place or hides.
-_ORDINARY = re.compile(r"https?://(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}(?:/[A-Za-z0-9/._~%+=&?@,-]*)?")
+ORDINARY = re.compile(r"https?://(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}(?:/[A-Za-z0-9/._~%+=&?@,-]*)?")
 
 
 def is_ordinary(text: str) -> bool:
     """Return True for plain web addresses that need no further check; False means unknown."""
-    return _ORDINARY.fullmatch(text) is not None
+    return ORDINARY.fullmatch(text) is not None
 
 
 def web_addresses(text: str) -> list[str]:

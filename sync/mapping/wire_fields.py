@@ -22,6 +22,8 @@ LABEL_LIMIT = 64
 EMPLOYEES = range(5_000_001)
 
 FieldShape = Literal["text", "emails", "phones", "texts", "count", "uuid", "date"]
+LISTS: frozenset[FieldShape] = frozenset({"emails", "phones", "texts"})
+"""The shapes that are lists on the wire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class WireField:
     @property
     def path(self) -> str:
         """Return how a person would point at it: `email[].Address`."""
-        if self.shape in ("emails", "phones", "texts"):
+        if self.shape in LISTS:
             return f"{self.name}[].{self.member}" if self.member else f"{self.name}[]"
         return self.name
 
@@ -134,7 +136,10 @@ def texts_of(value: Json, field: WireField) -> list[str]:
         return []
     if not isinstance(value, list):
         return [str(value)]
-    return [str(text) for item in value for text in _inner(item, field.member)]
+    try:
+        return [str(item[field.member]) for item in value]
+    except (TypeError, LookupError):
+        return [str(text) for item in value for text in _inner(item, field.member)]
 
 
 def _inner(item: Json, member: str) -> list[Json]:

@@ -91,11 +91,11 @@ class Intake:
         seen = self._ledger.heirs.seen(row.id, nested)
         inside = self._ledger.records.looks_inside(row.id)
         # mapping is slow and needs no lock: it stays outside the ledger's transaction, judging goes inside
-        reads = [self._read_one(record, known.get(record.id), seen, inside=inside) for record in latest.values()]
+        reads = self._read(latest.values(), known, seen, inside=inside)
         counts = self._ledger.records.commit(
             row.id,
             [read.reading for read in reads],
-            lambda reading, stored: self._judged(reading, stored, rules),
+            self._judging(rules),
             poll=self.poll,
             backfill=backfill,
             lane=lane,
@@ -120,28 +120,40 @@ class Intake:
             if id_ in known
             and record.modified is not None
             and (at := known[id_].latest.modified) is not None
+            and record.modified != at
             and is_before(record.modified, at)
             and not record.deleted
         ]
         return [record for record in self.spelling.fetch(older) if record.id in latest]
 
-    def _judged(self, reading: Reading, stored: Stored | None, rules: Rules) -> Decision | None:
-        """Judge inside the page's transaction. Raises Stopped, which rolls the whole page back."""
-        self._refuse_gone()
-        return judge(reading, stored, rules)
+    def _judging(self, rules: Rules) -> Callable[[Reading, Stored | None], Decision | None]:
+        """Return the function that judges a page's readings inside its transaction; it raises Stopped, which rolls all
+        of it back."""
+        gone, refuse = self._gone, self._refuse_gone
+
+        def judged(reading: Reading, stored: Stored | None) -> Decision | None:
+            if gone():
+                refuse()
+            return judge(reading, stored, rules)
+
+        return judged
 
     def _refuse_gone(self) -> None:
         if self._gone():
             raise Stopped("the stream was stopped before this page was committed")
 
-    def _read_one(self, record: Record, stored: Stored | None, seen: NestedSeen, *, inside: bool) -> NotedReading:
-        job, origin, bare = self._job, None, record
-        if record.former:
-            bare = without_children(record, seen.left_out, self.spelling.link)
-            origin = origin_among(record, seen, bare)
-        hasher = self._ledger.hasher
-        read = read_record(bare, job.mapping, job.row.mapping, hasher, stored, inside=inside, origin=origin)
-        return replace(read, reading=replace(read.reading, moved=True)) if record.moved else read
+    def _read(
+        self, records: Iterable[Record], known: Mapping[str, Stored], seen: NestedSeen, *, inside: bool
+    ) -> list[NotedReading]:
+        mapping, number, hasher = self._job.mapping, self._job.row.mapping, self._ledger.hasher
+        reads = []
+        for record in records:
+            origin, bare = None, record
+            if record.former:
+                bare = without_children(record, seen.left_out, self.spelling.link)
+                origin = origin_among(record, seen, bare)
+            reads.append(read_record(bare, mapping, number, hasher, known.get(record.id), inside=inside, origin=origin))
+        return reads
 
     def _say(self, reads: Sequence[NotedReading]) -> None:
         """Log the problems and warnings of a page, counted by field and rule."""
@@ -152,7 +164,8 @@ class Intake:
             for note in read.problems:
                 problems[note.field, note.rule] += 1
                 example.setdefault((note.field, note.rule), read.reading.id)
-            warnings.update((note.field, note.rule, note.hint) for note in read.warnings)
+            if read.warnings:
+                warnings.update((note.field, note.rule, note.hint) for note in read.warnings)
             if read.reading.payload is not None:
                 self.losses.add(read.lost)
         name, named = self._job.row.name, self._named(example.values())

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, Protocol
 
 import orjson
 
-from state.diagram import ON_THE_WIRE, Fit, State, Version, same_content, settle
+from state.diagram import ON_THE_WIRE, State, Version, same_content, settle
 from state.key_files import Hasher
 from state.rows import Contact, Decision, OnChange, Origin, Reading, Stored
 from sync.mapping.identity import Identity, IdentityKind
 from sync.mapping.result import Filtered, Lead, Note, Unfit
+from sync.shared.values import fast_dataclass
 from sync.shared.words import Json, Record, is_number
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT", re.ASCII)
@@ -43,7 +44,7 @@ class Maps(Protocol):
     def needs_contacts(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
+@fast_dataclass(frozen=True, slots=True)
 class NotedReading:
     """A reading with the notes that its mapping made: fields and rules, never values."""
 
@@ -70,20 +71,9 @@ def read_record(
     nested contacts are matched, so an unchanged record whose contacts the ledger does not know is mapped after all.
     `origin` is what the source made the record from.
     """
-    read = _read(record, mapping, number, hasher, stored, inside=inside)
-    return read if origin is None else replace(read, reading=replace(read.reading, origin=origin))
-
-
-def _read(
-    record: Record, mapping: Maps, number: int, hasher: Hasher, stored: Stored | None, *, inside: bool
-) -> NotedReading:
-    if record.deleted:
-        # no fingerprint: whatever it was, it is gone
-        gone = Version("deleted", record.modified, number, None, None)
-        return NotedReading(Reading(record.id, gone, merged_into=record.merged_into))
-    # the connector could not read it: quarantined by name, not skipped
-    if record.problem:
-        return _unusable(record, number, Note("", record.problem, None))
+    # no fingerprint of what is gone, whatever it was; what the connector could not read is quarantined by name
+    if record.deleted or record.problem:
+        return _without_values(record, number, origin)
     try:
         projected = mapping.project(record.data)
         codes = mapping.fingerprinted(projected)
@@ -91,43 +81,60 @@ def _read(
         # fingerprints use codes of enumerations: a renamed label must not look like a change of every record
         fingerprinted = source if codes is projected else orjson.dumps(codes, option=orjson.OPT_SORT_KEYS)
     except (orjson.JSONEncodeError, RecursionError):
-        return _unusable(record, number, Note("", "holds text or nesting that JSON cannot carry", None))
+        return _unusable(record, number, Note("", "holds text or nesting that JSON cannot carry", None), origin)
     source_fp = hasher.digest("source", fingerprinted)
     if stored is not None and stored.again is None and _is_known(stored.latest, number, source_fp):
         latest = stored.latest
         # matching of contacts was switched on after this record was mapped
         unseen = inside and stored.nested is None and latest.fit == "eligible"
         if latest.modified == record.modified and not unseen:
-            return NotedReading(Reading(record.id, latest, mapped=False))
-    # it is kept only to judge the record again without its source
-    kept = source if len(source) <= SOURCE_LIMIT else None
-    version = Version("eligible", record.modified, number, source_fp, None)
-    return _mapped(record, version, mapping, kept, hasher, inside=inside)
+            return NotedReading(Reading(record.id, latest, mapped=False, moved=record.moved, origin=origin))
+    made = mapping.apply(record.data)
+    if type(made) is Lead:
+        version = Version("eligible", record.modified, number, source_fp, hasher.digest("wire", made.wire))
+        reading = Reading(
+            record.id,
+            version,
+            source if len(source) <= SOURCE_LIMIT else None,
+            made.wire,
+            values=hashed(mapping.identities(made.document), hasher),
+            contacts=contacts_of(made.document, mapping, hasher) if inside else None,
+            needs_contacts=inside and mapping.needs_contacts,
+            moved=record.moved,
+            origin=origin,
+        )
+        return NotedReading(reading, (), made.warnings, made.lost)
+    if type(made) is Unfit:
+        version = Version("unfit", record.modified, number, source_fp, None)
+        # it is kept only to judge the record again without its source
+        kept = source if len(source) <= SOURCE_LIMIT else None
+        reason = _reason(made.problems)
+        reading = Reading(record.id, version, kept, None, reason, moved=record.moved, origin=origin)
+        return NotedReading(reading, made.problems)
+    version = Version("filtered", record.modified, number, source_fp, None)
+    return NotedReading(Reading(record.id, version, moved=record.moved, origin=origin))
 
 
 def _is_known(latest: Version, number: int, source_fp: bytes) -> bool:
     return latest.mapping == number and latest.source_fp == source_fp and latest.fit != "deleted"
 
 
-def _mapped(
-    record: Record, version: Version, mapping: Maps, source: bytes | None, hasher: Hasher, *, inside: bool
-) -> NotedReading:
-    match mapping.apply(record.data):
-        case Filtered():
-            return NotedReading(Reading(record.id, _with_fit(version, "filtered", None)))
-        case Unfit(problems=problems):
-            reason = orjson.dumps([note.as_json() for note in problems]).decode()
-            return NotedReading(
-                Reading(record.id, _with_fit(version, "unfit", None), source, None, reason), problems=problems
-            )
-        case Lead(wire=wire, warnings=warnings, document=document, lost=lost):
-            fitting = _with_fit(version, "eligible", hasher.digest("wire", wire))
-            values = hashed(mapping.identities(document), hasher)
-            reading = Reading(record.id, fitting, source, wire, values=values)
-            if inside:
-                found = contacts_of(document, mapping, hasher)
-                reading = replace(reading, contacts=found, needs_contacts=mapping.needs_contacts)
-            return NotedReading(reading, warnings=warnings, lost=lost)
+def _without_values(record: Record, number: int, origin: Origin | None) -> NotedReading:
+    if not record.deleted:
+        return _unusable(record, number, Note("", record.problem or "", None), origin)
+    gone = Version("deleted", record.modified, number, None, None)
+    return NotedReading(Reading(record.id, gone, merged_into=record.merged_into, moved=record.moved, origin=origin))
+
+
+def _unusable(record: Record, number: int, note: Note, origin: Origin | None) -> NotedReading:
+    """Return the reading of a record that cannot be fingerprinted: judged anew whenever its modified time moves."""
+    version = Version("unfit", record.modified, number, None, None)
+    reading = Reading(record.id, version, None, None, _reason((note,)), moved=record.moved, origin=origin)
+    return NotedReading(reading, (note,))
+
+
+def _reason(problems: Sequence[Note]) -> str:
+    return orjson.dumps([note.as_json() for note in problems]).decode()
 
 
 def contacts_of(document: Mapping[str, Json], mapping: Maps, hasher: Hasher) -> list[Contact]:
@@ -139,18 +146,6 @@ def contacts_of(document: Mapping[str, Json], mapping: Maps, hasher: Hasher) -> 
 def hashed(identities: Iterable[Identity], hasher: Hasher) -> list[tuple[IdentityKind, bytes]]:
     """Return identifying values as the ledger keeps them: keyed hashes."""
     return [(kind, hasher.digest(kind, text.encode())) for kind, text in identities]
-
-
-def _with_fit(version: Version, fit: Fit, wire_fp: bytes | None) -> Version:
-    return Version(fit, version.modified, version.mapping, version.source_fp, wire_fp)
-
-
-def _unusable(record: Record, number: int, note: Note) -> NotedReading:
-    """Return the reading of a record that cannot be fingerprinted: judged anew whenever its modified time moves."""
-    reason = orjson.dumps([note.as_json()]).decode()
-    return NotedReading(
-        Reading(record.id, Version("unfit", record.modified, number, None, None), None, None, reason), (note,)
-    )
 
 
 # ---- judging a reading
@@ -174,7 +169,21 @@ class Rules:
 
 
 def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Decision | None:
-    """Return the change to write, or None if the ledger has all of it already."""
+    """Return the change to write, or None if the ledger has all of it already.
+
+    What most readings are comes first: a new lead of a stream that wants all, or what the ledger has. The result is
+    `decide`'s.
+    """
+    if stored is None:
+        if reading.version.fit == "eligible" and rules.since is None and not rules.baseline:
+            return Decision(reading, "pending", "no")
+    elif not reading.mapped and _same(stored.latest, reading.version):
+        return None
+    return decide(reading, stored, rules)
+
+
+def decide(reading: Reading, stored: Stored | None, rules: Rules) -> Decision | None:
+    """Return the change to write, whatever the reading is; None if the ledger has all of it already."""
     if stored is None:
         return _first_time(reading, rules)
     latest = reading.version

@@ -1,6 +1,6 @@
 """The values that all parts share: records, pages of them, and the fields that a mapping reads.
 
-Imports nothing of the project, so `connectors` and `state` may use it.
+Imports nothing of the project but a leaf, so `connectors` and `state` may use it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeAlias
+
+from sync.shared.values import fast_dataclass
 
 # A plain JSON value: None, bool, int, finite float, str without lone surrogates, lists and dicts with str keys.
 Json: TypeAlias = Any
@@ -26,7 +28,7 @@ def is_number(modified: str) -> bool:
     return _NUMBER.fullmatch(modified) is not None
 
 
-@dataclass(frozen=True, slots=True)
+@fast_dataclass(frozen=True, slots=True)
 class Record:
     """One record of a stream, as its source returned it.
 
