@@ -43,9 +43,9 @@ class Hasher:
 
     def digests(self, purpose: str, data: Iterable[bytes]) -> list[bytes]:
         """Return the digest of each, in order: cheaper than as many calls of `digest`."""
-        copy, found = self._prototypes[purpose].copy, []
+        begin, found = self._begin[purpose], []
         for each in data:
-            state = copy()
+            state = begin()
             state.update(each)
             found.append(state.digest())
         return found

@@ -49,7 +49,11 @@ def test_a_dry_run_outside_etc_shows_what_would_be_done(
     layout: InstallLayout, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = tmp_path / "mine"
-    places = {"path": mine / "config.toml", "ledger_path": mine / "ledger.db", "backups_path": mine / "backups"}
+    places: dict[str, Any] = {
+        "path": mine / "config.toml",
+        "ledger_path": mine / "ledger.db",
+        "backups_path": mine / "backups",
+    }
     there = config(layout, receipts_copy_path=other / "receipts", **places)
     allow(there, layout, Machine(dry_run=True))
     said = capsys.readouterr().out

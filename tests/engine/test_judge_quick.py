@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.diagram import LEAD_EXISTS, STATES, Fit, Version
-from state.rows import Reading, Stored
+from state.rows import Reading, RetryMode, Stored
 from sync.polling.judge import Rules, decide, judge
 from tests.sizes import sized
 
@@ -25,7 +25,7 @@ def stored(draw: st.DrawFn, latest: Version | None = None) -> Stored:
     state, exists = draw(PLACES)
     base = draw(st.none() | VERSIONS) if exists != "no" else None
     batch = draw(st.sampled_from([None, "b"]))
-    again = draw(st.sampled_from([None, None, "judge", "send"]))
+    again: RetryMode | None = draw(st.sampled_from([None, None, "judge", "send"]))
     nested = draw(st.sampled_from([None, 0, 1]))
     known = latest or draw(VERSIONS)
     return Stored(1, "7", state, exists, known, base, batch, draw(FLAGS), again, draw(FLAGS), nested)

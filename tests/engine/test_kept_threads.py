@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from sync.delivery.kept_threads import KeptThreads
 from tests.engine.wire import wait_until
@@ -26,14 +27,24 @@ def test_one_thread_does_one_piece_of_work_after_the_other() -> None:
     with kept() as threads:
         for n in range(1, 6):
             threads.start(lambda: done.append(threading.current_thread()))
-            wait_until(lambda n=n: len(done) == n and threads.idle == 1)
+            wait_until(partial(_are_done, done, n, threads))
     assert len(set(done)) == 1
+
+
+def _are_done(done: list[threading.Thread], number: int, threads: KeptThreads) -> bool:
+    return len(done) == number and threads.idle == 1
+
+
+def _wait(go_on: threading.Event, done: list[threading.Thread] | None = None) -> None:
+    go_on.wait(PATIENCE)
+    if done is not None:
+        done.append(threading.current_thread())
 
 
 def test_work_that_hangs_holds_up_no_other() -> None:
     go_on, came = threading.Event(), threading.Event()
     with kept() as threads:
-        threads.start(lambda: go_on.wait(PATIENCE) and None)
+        threads.start(lambda: _wait(go_on))
         threads.start(came.set)
         assert came.wait(PATIENCE)
         go_on.set()
@@ -55,7 +66,7 @@ def test_no_work_is_lost_where_threads_come_to_their_end_all_the_time() -> None:
     done: list[int] = []
     with kept(0.0) as threads:
         for n in range(2000):
-            threads.start(lambda n=n: done.append(n))
+            threads.start(partial(done.append, n))
         wait_until(lambda: len(done) == 2000)
     assert sorted(done) == [*range(2000)]
 
@@ -66,7 +77,7 @@ def test_after_the_end_no_thread_stays() -> None:
     threads = KeptThreads("kept", keep=PATIENCE)
     threads.start(lambda: done.append(threading.current_thread()))
     wait_until(lambda: threads.idle == 1)
-    threads.start(lambda: (go_on.wait(PATIENCE), done.append(threading.current_thread()))[1])
+    threads.start(lambda: _wait(go_on, done))
     threads.start(lambda: done.append(threading.current_thread()))
     wait_until(lambda: len(done) == 2)
     threads.close()

@@ -163,7 +163,7 @@ def test_ordinary_rows(table: dict[str, Any]) -> None:
         check(one, company(n) | {"contacts": [contact(n), contact(n + n % 2)]})
 
 
-_PARTS = st.sampled_from(
+_PARTS: st.SearchStrategy[Any] = st.sampled_from(
     [None, "", " ", "\u200b", "\u3164x", "a", "\u00e9", "'", "a1b_c d", "O'NEILL-x", 5, 0.5, 1e22, True, [], ["a"]]
 )
 _PARTS |= st.text(max_size=3) | st.floats() | st.integers() | JSON

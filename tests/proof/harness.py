@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from sync.trial.configuration import (
     BY_ID_AND_TIME,
@@ -32,7 +32,7 @@ from sync.trial.oracle import Differences, created_names, query, reconcile, stat
 from sync.trial.sandbox import reports
 from sync.trial.sandbox.running import RunningSandbox, start
 from sync.trial.sandbox.settings import SandboxOptions
-from tests.nursery import nursery
+from tests.nursery import Process, nursery
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,7 +176,9 @@ class Daemon:
         self.errors = config.with_name("daemon.err")
         self._from = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as out, self.errors.open("ab") as err, open(os.devnull, "rb") as nothing:
-            self.process = nursery().start(["run", "-c", str(config)], environment(env), nothing, out, err)
+            self.process: Process | subprocess.Popen[bytes] = nursery().start(
+                ["run", "-c", str(config)], environment(env), nothing, out, err
+            )
 
     def events(self, name: str | None = None) -> list[Figures]:
         """Return the events of this process so far, without an unfinished last line."""
@@ -218,7 +220,7 @@ class Daemon:
         self.process.kill()
         self.process.wait(PATIENCE)
 
-    def __enter__(self) -> Daemon:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -204,7 +204,7 @@ def test_values_move_out_of_the_rows_and_nothing_of_them_is_lost(tmp_path: Path)
         pending(ledger, stream, "sent", "doubtful", "refused", "bad")
         for verdict in ("created", "in_doubt", "rejected", "refused"):
             one = claim(ledger, 1)
-            ledger.verdicts.conclude(one.batch, verdict, slot=one.slot)  # type: ignore[arg-type] # four verdicts
+            ledger.verdicts.conclude(one.batch, verdict, slot=one.slot)
         newer = [reading(each, "b", mapping=stream.mapping) for each in ("doubtful", "sent")]
         commit(ledger, stream, [*newer, reading("unfit", fit="unfit", mapping=stream.mapping)])
         held = rows(ledger)

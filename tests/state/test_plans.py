@@ -52,11 +52,13 @@ def _poll(ledger: Ledger, stream: StreamRow) -> None:
 
 
 def _batch(ledger: Ledger, stream: StreamRow) -> None:
+    batch = ""
     for verdict in ("refused", "rejected", "in_doubt"):
         claim = ledger.outbox.claim(WORKSPACE, GENEROUS, most=2, linger=0, timeout=60)
         assert isinstance(claim, Claim)
-        ledger.verdicts.conclude(claim.batch, verdict, slot=claim.slot)  # type: ignore[arg-type] # three verdicts
-    ledger.verdicts.resolve(claim.batch, landed=True, note="looked")
+        batch = claim.batch
+        ledger.verdicts.conclude(batch, verdict, slot=claim.slot)
+    ledger.verdicts.resolve(batch, landed=True, note="looked")
 
 
 def _status(ledger: Ledger, stream: StreamRow) -> None:
@@ -65,8 +67,8 @@ def _status(ledger: Ledger, stream: StreamRow) -> None:
     ledger.records.orphaned()
     ledger.records.leads_elsewhere()
     for state in ("quarantined", "held"):
-        ledger.records.reasons(state, [stream.id])  # type: ignore[arg-type] # two states
-        ledger.records.oldest(state, [stream.id])  # type: ignore[arg-type] # likewise
+        ledger.records.reasons(state, [stream.id])
+        ledger.records.oldest(state, [stream.id])
     ledger.records.oldest("drift", [stream.id])
     ledger.records.oldest("orphaned", [stream.id])
     ledger.outbox.pending(WORKSPACE)

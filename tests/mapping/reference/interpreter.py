@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sync.mapping.compile import LeadMapping
+from sync.mapping.evaluate import CompiledExpression
 from sync.mapping.expressions import Compiled
 from sync.mapping.result import Filtered, Lead, MappingNotes, MappingResult, Unfit
 from sync.mapping.section import Section as CompiledSection
@@ -13,7 +14,7 @@ from sync.mapping.section import require
 from sync.mapping.wire_fields import CONTACTS, IS_CONTACT, encode
 from sync.shared.words import Json
 from tests.mapping.reference.clean import cleaner
-from tests.mapping.reference.evaluate import CompiledExpression, reader
+from tests.mapping.reference.evaluate import reader
 from tests.mapping.reference.library import Library
 from tests.mapping.reference.section import ContactSection, FieldRule, Section, nested_contacts
 
@@ -58,7 +59,7 @@ def _section(section: CompiledSection, arrays: bool) -> Section:
         listed = len(reads) != 1 or (arrays and rule.field.shape in ("emails", "phones", "texts"))
         read = joined(reads) if listed else reads[0]
         rules.append(FieldRule(rule.key, rule.name, read, cleaner(rule.field, truncate=rule.truncate)))
-    return Section(tuple(rules), section.where and closure(section.where), section.required)
+    return Section(tuple(rules), closure(section.where) if section.where else None, section.required)
 
 
 def joined(reads: Sequence[CompiledExpression]) -> CompiledExpression:

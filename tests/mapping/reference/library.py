@@ -10,12 +10,12 @@ from functools import partial
 from jmespath.exceptions import JMESPathTypeError
 
 from sync.mapping import list_functions as lists
+from sync.mapping.evaluate import CompiledExpression
 from sync.mapping.function import EXPRESSION, worded, wrong_type
 from sync.mapping.functions import BUILT_IN, FUNCTIONS
 from sync.mapping.texts import LONGEST, plain
 from sync.mapping.unusable import UnusableValue, trimmed, type_name
 from sync.shared.words import Json
-from tests.mapping.reference.evaluate import CompiledExpression
 
 
 class Library:
