@@ -45,7 +45,12 @@ def id_texts(keys: Sequence[Any], write: Callable[[Any], str] = id_text) -> list
 
 def _text_id(key: str) -> str:
     """Return text with undecodable bytes, which it holds as surrogates, as visible escapes."""
-    return key if key.isascii() else key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if key.isascii():
+        return key
+    try:
+        return key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character, which no byte stands for
+        return key.encode("utf-8", "backslashreplace").decode()
 
 
 def _decimal_text(key: Decimal) -> str:

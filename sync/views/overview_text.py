@@ -104,7 +104,7 @@ def _lanes(stream: StreamView, *, whole: bool) -> Iterator[tuple[str, str]]:
     for lane, text in stream.lanes.items():
         if lane == "live" and stream.is_up_to_date:
             yield lane, f"up to date; newest change seen {stream.seen}" if stream.seen else "up to date"
-        elif whole or text not in LANES_AT_REST:
+        elif whole or text not in LANES_AT_REST or lane == "@reread":
             yield lane.lstrip("@"), text
 
 

@@ -69,7 +69,7 @@ def look(ledger: Ledger) -> Soundness:
     with ledger.file.read() as connection:
         database = Database(connection)
         # one read transaction for all sums: the daemon may write meanwhile
-        rows = {name: database[name].count for name in database.table_names() if not name.startswith("_")}
+        rows = {name: database[name].count for name in database.table_names() if not name.startswith(("_", "sqlite_"))}
         checks = connection.execute(f"PRAGMA integrity_check({FAULTS_SHOWN})").fetchall()
         faults = [str(row[0]) for row in checks if row[0] != "ok"]
         loose = connection.execute("PRAGMA foreign_key_check").fetchmany(FAULTS_SHOWN)

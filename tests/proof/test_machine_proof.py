@@ -95,8 +95,8 @@ def test_a_disk_that_becomes_read_only_is_named_and_nothing_is_sent_twice(world:
         assert "read-only" in said["hint"]
         status = command("status", "-c", world.config)
         assert status.code == 0
-        assert f"the disk of {world.ledger} is read-only: nothing can be remembered" in status.stdout
-        assert "the daemon ended by itself" in status.stdout
+        assert f"the disk of {world.ledger} is read-only: nothing can be recorded" in status.stdout
+        assert "the daemon ended on its own" in status.stdout
         assert "gone without having been stopped" not in status.stdout
         assert command("status", "-c", world.config, "--exit-code").code == 65
         assert world.names() == Counter(f"Company {n}" for n in range(10))

@@ -60,7 +60,7 @@ def test_from_the_start_over_a_reload_to_the_end(world_with: Callable[..., World
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [("[workspaces]", "needs at least 1 entry"), (None, "cannot be read")],
+    [("[workspaces]", "needs at least 1 entry"), (None, "is not there")],
 )
 def test_why_it_cannot_start_is_told_to_all(tmp_path: Path, manager: Manager, content: str | None, says: str) -> None:
     path = tmp_path / "config.toml"
