@@ -168,6 +168,10 @@ class LedgerFile:
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
         self._connection.execute("PRAGMA temp_store = MEMORY")
+        if self._own:
+            # KiB. A page of records writes match values, which are hashes, all over their index: with SQLite's 2 MiB
+            # it would be read from the log again for nearly each of them.
+            self._connection.execute("PRAGMA cache_size = -8000")
         # only the owner writes the log into the file, and what it needs of the log shows in its size
         self._connection.execute("PRAGMA wal_autocheckpoint = 0")
         self._connection.execute("PRAGMA journal_size_limit = 0")

@@ -36,7 +36,7 @@ _KEEPS_VALUES: frozenset[State] = frozenset({"pending", "sending", "in_doubt", "
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """What all rows of a page share; `now` in ms, `alike` as in `Records.commit`."""
+    """The facts that all rows of a page share; `now` in ms, `alike` as in `Records.commit`."""
 
     stream: int
     poll: int

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 
 from connectors.sql.engines import address_of, backend_of, facts_of, make_engine
 from connectors.sql.errors import translated
-from connectors.sql.limits import Budget, bounded, counted
+from connectors.sql.limits import AnswerBudget, bounded, counted
 from connectors.sql.options import SqlSource
 from sync.shared.errors import SourceUnavailable
 
@@ -34,7 +34,7 @@ class SqlRows:
     columns: tuple[Any, ...]
     rows: list[Any]
     more: bool = False
-    budget: Budget = field(default_factory=Budget, compare=False)
+    budget: AnswerBudget = field(default_factory=AnswerBudget, compare=False)
 
 
 class Database:
@@ -51,12 +51,12 @@ class Database:
         self._clock = clock
         self._engine: Engine | None = None
 
-    def run(self, statement: Executable, stream: str | None = None, budget: Budget | None = None) -> SqlRows:
+    def run(self, statement: Executable, stream: str | None = None, budget: AnswerBudget | None = None) -> SqlRows:
         """Run a statement in a transaction of its own; return all its rows, which the budget counts from then on.
 
         Raises Oversized, before more rows are held than the budget has left.
         """
-        budget = Budget() if budget is None else budget
+        budget = AnswerBudget() if budget is None else budget
         # Some drivers hold a whole answer unless they are asked to stream it; those that are proven need no asking.
         options = {"stream_results": not facts_of(self.backend).proven}
         with self.connection(stream) as connection, self._time_limit(connection):
@@ -190,7 +190,7 @@ def database_time(backend: str, ask: Ask, source: str, stream: str | None) -> So
 # ---- results
 
 
-def read_result(dialect: Dialect, result: CursorResult[Any], budget: Budget) -> tuple[tuple[Any, ...], list[Any]]:
+def read_result(dialect: Dialect, result: CursorResult[Any], budget: AnswerBudget) -> tuple[tuple[Any, ...], list[Any]]:
     """Return the driver's description of the columns (DB-API) and all rows, alike for every database: lower-case column
     names, no padding of CHAR(n). Raises TooLarge where they are more than the budget has left."""
     cursor: Any = result.cursor

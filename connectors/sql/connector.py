@@ -28,7 +28,7 @@ from connectors.sql.halving import CHUNK, in_parts, read_among
 from connectors.sql.key_spelling import alike, may_respell
 from connectors.sql.keys import key_name, key_rows, row_id
 from connectors.sql.lanes import lane_progress
-from connectors.sql.limits import Budget
+from connectors.sql.limits import AnswerBudget
 from connectors.sql.modified_times import listed_times
 from connectors.sql.moments import DAY, canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream, mismatches
@@ -128,7 +128,7 @@ class SqlConnector:
         def select(names: Sequence[str], everything: bool, among: Sequence[Any]) -> Select[Any]:
             return rows_in(plan.relation, names, everything, columns=orders, values=among, then=())
 
-        def part(some: Sequence[str], budget: Budget) -> list[Record]:
+        def part(some: Sequence[str], budget: AnswerBudget) -> list[Record]:
             values = key_rows(some, known)
             if exactly:
                 # '1' finds 1 as well in a SQLite column; here only the value counts that has this very id.

@@ -14,7 +14,7 @@ from sqlalchemy import Select
 
 from connectors.sql.connection import Database, SqlRows
 from connectors.sql.errors import Oversized, Unconvertible
-from connectors.sql.limits import Budget
+from connectors.sql.limits import AnswerBudget
 from connectors.sql.statements import Relation, one_row
 from connectors.sql.values import TOO_LONG, UNDECODABLE, Unreadable
 from sync.shared.errors import SourceRefused
@@ -68,7 +68,7 @@ def read_page(
     """
     rows: list[Any] = []
     columns: Sequence[Any] = ()
-    budget = Budget()
+    budget = AnswerBudget()
     are_long = size < limit
     while True:
         size = min(size, limit - len(rows))
@@ -85,7 +85,7 @@ def read_page(
             def alone(names: Sequence[str], everything: bool, after: Any = after) -> Select[Any]:
                 return select(names, everything, after, 1)
 
-            found = _by_roles(database, stream, relation, layout, alone, blame=_blame(error), budget=Budget())
+            found = _by_roles(database, stream, relation, layout, alone, blame=_blame(error), budget=AnswerBudget())
         rows += found.rows
         columns = found.columns
         more = len(found.rows) >= size
@@ -103,7 +103,7 @@ def read_among(
     *,
     values: Sequence[Any],
     select: Callable[[Sequence[str], bool, Sequence[Any]], Select[Any]],
-    budget: Budget,
+    budget: AnswerBudget,
     alone: bool,
 ) -> SqlRows:
     """Return the rows of `select(names, everything, values)`, by as many statements as they take; where one cannot be
@@ -137,13 +137,13 @@ def read_among(
 
 
 def in_parts(
-    values: Sequence[str], read: Callable[[Sequence[str], Budget], PartT], *, first: int, most: int
+    values: Sequence[str], read: Callable[[Sequence[str], AnswerBudget], PartT], *, first: int, most: int
 ) -> Iterator[PartT]:
     """Yield what `read` makes of the values, up to `most` at once, at the beginning `first`. It raises Oversized where
     its budget does not hold them: then there are fewer."""
     start, size = 0, first
     while start < len(values):
-        budget = Budget()
+        budget = AnswerBudget()
         try:
             # No name keeps the part here while the next one is read.
             yield read(values[start : start + size], budget)
@@ -168,7 +168,7 @@ def _by_roles(
     choose: Choose,
     *,
     blame: Unreadable,
-    budget: Budget,
+    budget: AnswerBudget,
 ) -> SqlRows:
     """Return the rows by their roles, padded to the full width; one field is marked as the one at fault: the one that
     the budget has no room for."""
@@ -208,7 +208,7 @@ def _bad_field(columns: Sequence[Any], roles: Sequence[str], reads: Callable[[Se
 
 
 def _unreadable(database: Database, stream: str, choose: Choose, roles: Sequence[str]) -> SourceRefused:
-    name = next((role for role in roles if not _reads(database, stream, choose, [role], Budget())), roles[0])
+    name = next((role for role in roles if not _reads(database, stream, choose, [role], AnswerBudget())), roles[0])
     return unreadable(database, stream, name)
 
 
@@ -219,9 +219,9 @@ def unreadable(database: Database, stream: str, name: str) -> SourceRefused:
     return SourceRefused(what, hint=hint, source=database.source, stream=stream)
 
 
-def _reads(database: Database, stream: str, choose: Choose, names: Sequence[str], budget: Budget) -> bool:
+def _reads(database: Database, stream: str, choose: Choose, names: Sequence[str], budget: AnswerBudget) -> bool:
     try:
-        database.run(choose(names, False), stream, Budget(budget.held))
+        database.run(choose(names, False), stream, AnswerBudget(budget.held))
     except (Unconvertible, Oversized):
         return False
     return True

@@ -33,7 +33,7 @@ _SIZED = frozenset({str, bytes, bytearray, memoryview})
 
 
 @dataclass(slots=True)
-class Budget:
+class AnswerBudget:
     """The bytes of the answers that are held together: a page's rows, with those of its children."""
 
     held: int = 0
@@ -66,7 +66,7 @@ def counted(take: Callable[[int], Sequence[Sequence[Any]]], most: int) -> tuple[
 
 
 @contextmanager
-def bounded(driver_connection: Any, budget: Budget) -> Iterator[None]:
+def bounded(driver_connection: Any, budget: AnswerBudget) -> Iterator[None]:
     """Let the answer of one statement have no more bytes than the budget has left, then count it; does nothing for
     connections that do not count what arrives."""
     if not hasattr(driver_connection, "most_bytes"):

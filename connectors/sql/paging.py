@@ -17,7 +17,7 @@ from connectors.sql.connection import Database, SqlRows
 from connectors.sql.cursors import Cursor
 from connectors.sql.halving import read_page
 from connectors.sql.keys import pack, unpack
-from connectors.sql.limits import Budget
+from connectors.sql.limits import AnswerBudget
 from connectors.sql.ordering import is_proven
 from connectors.sql.records import SelectLayout
 from connectors.sql.statements import Bounds, ColumnOrder, Relation, page, rows_in
@@ -63,7 +63,7 @@ class Pager:
         # The page before, to see that the next lies behind it; and the one before that, for `shorten`.
         self._before: list[PagePosition] = []
         self._former: list[PagePosition] = []
-        self._budget: Budget | None = None
+        self._budget: AnswerBudget | None = None
 
     def page(self, after: Json, low: Any = None, high: Any = None, *, above: bool = False) -> SqlRows:
         """Return the page behind the place `after`, within `low <= cursor column < high` (`above`: `low <`).

@@ -18,7 +18,7 @@ from connectors.sql.cursors import Cursor
 from connectors.sql.halving import read_among
 from connectors.sql.key_spelling import Nearest
 from connectors.sql.keys import as_kind, id_text, id_texts, row_id
-from connectors.sql.limits import Budget
+from connectors.sql.limits import AnswerBudget
 from connectors.sql.modified_times import modified_texts
 from connectors.sql.options import SqlChild, SqlStream
 from connectors.sql.scales import Scale
@@ -254,7 +254,7 @@ def _nest(
     child: ChildRelation,
     parents: Mapping[str, Sequence[Any]],
     *,
-    budget: Budget,
+    budget: AnswerBudget,
 ) -> Mapping[str, _NestedChildren]:
     """Return the children of these parents (id and key values), by the parent's id."""
     nested: defaultdict[str, _NestedChildren] = defaultdict(_NestedChildren)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from state.bulk import insert
 from state.diagram import ON_THE_WIRE, OWNERS
 from state.rows import Contact, Decision, MatchKind, Stored
 
@@ -61,7 +62,10 @@ def keep_values(
             stale += [(value, key) for value in kept if value not in now]
         elif _waits_changed(change, stored, kept):
             again.append((key,))
-    connection.executemany(_KEEP, fresh)
+    # In the order of the index: values are hashes, and each would otherwise be written to another page than the last.
+    fresh.sort()
+    insert(connection, "match_values (value, record, kind, nested)", [row for row in fresh if row[1] not in before])
+    connection.executemany(_KEEP, [row for row in fresh if row[1] in before])
     connection.executemany("DELETE FROM match_values WHERE value = ? AND record = ?", stale)
     connection.executemany("UPDATE records SET again = 'judge' WHERE key = ? AND again IS NULL", again)
 

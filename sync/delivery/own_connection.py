@@ -40,13 +40,13 @@ class OwnConnections(httpx.BaseTransport):
                 extensions=request.extensions,
             )
         )
-        return httpx.Response(response.status, headers=response.headers, stream=_Body(response, connection))
+        return httpx.Response(response.status, headers=response.headers, stream=_AnswerStream(response, connection))
 
 
 _PORTS = {"http": 80, "https": 443}
 
 
-class _Body(httpx.SyncByteStream):
+class _AnswerStream(httpx.SyncByteStream):
     """The body of a response; its end, whole or not, is that of the connection."""
 
     def __init__(self, response: httpcore.Response, connection: httpcore.HTTPConnection) -> None:

@@ -239,7 +239,7 @@ async def _serve(
     *,
     stop_at_eof: bool,
 ) -> None:
-    class Server(LoopbackServer):
+    class SandboxServer(LoopbackServer):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if ready is not None:
@@ -248,7 +248,7 @@ async def _serve(
     stopping = asyncio.Event()
     store = Store(path)
     try:
-        server = Server(
+        server = SandboxServer(
             build(SandboxApi(options, store, rising_clock()), stopping),
             CuttableProtocol,
             log_level="error",
