@@ -19,10 +19,9 @@ from state.matching.heirs import keep_successors
 from state.matching.match_values import settle_remembered
 from state.matching.merges import keep_heirs, show_losers
 from state.parts import is_trusted, learn_from_created, parts_of, unused_part
-from state.queues import DRIFTED
 from state.records import stored
+from state.retention import forget_sent, forget_waiting
 from state.rows import Conclusion, OnChange, Stored, Verdict
-from state.schema.payloads import ASIDE
 from state.slots import end_slot
 from sync.shared.clock import Clock
 
@@ -318,27 +317,14 @@ class Verdicts:
         """
         before = self._now() - int(older_than * 1000)
         with self._file.write() as connection:
-            waiting = connection.execute(_FORGET_WAITING, {"before": before}).fetchall()
-            connection.executemany("DELETE FROM source_values WHERE record = ?", [(row["key"],) for row in waiting])
-            connection.execute(_FORGET_BY_HAND, {"before": before})
-        gone = len(waiting)
+            gone = forget_waiting(connection, before)
         # In slices, so that a claim waits for milliseconds.
-        while (sent := self._forget_sent(before)) is not None:
+        while True:
+            with self._file.write() as connection:
+                sent = forget_sent(connection, before)
+            if sent is None:
+                return gone
             gone += sent
-        return gone
-
-    def _forget_sent(self, before: int) -> int | None:
-        """Delete the payloads of the oldest batches; return how many, None if there are no more batches."""
-        with self._file.write() as connection:
-            rows = connection.execute(_KEPT, {"before": before, "most": _BATCHES_AT_ONCE}).fetchall()
-            if not rows:
-                return None
-            names = json.dumps([row["name"] for row in rows])
-            gone = connection.execute(_FORGET_SENT, {"batches": names}).rowcount
-            connection.execute(
-                "UPDATE batches SET kept = 0, message = NULL WHERE name IN (SELECT value FROM json_each(?))", (names,)
-            )
-            return gone
 
     def _now(self) -> int:
         return int(self._clock.wall() * 1000)
@@ -457,30 +443,6 @@ UPDATE records SET again = 'judge'
 WHERE key = :key AND state = 'pending' AND again IS NULL AND coalesce(nested, 0) > 0
 """
 """One more lead, of a version read meanwhile: its contacts have not been matched with existing leads."""
-
-_BATCHES_AT_ONCE = 20
-
-_KEPT = """
-SELECT name FROM batches WHERE kept = 1 AND ended_at < :before AND state <> 'in_doubt' ORDER BY ended_at LIMIT :most
-"""
-
-_FORGET_SENT = """
-DELETE FROM payloads WHERE id IN (
-  SELECT d.payload FROM deliveries d JOIN records r ON r.key = d.record
-  WHERE d.batch IN (SELECT value FROM json_each(:batches)) AND r.payload IS NOT d.payload
-)
-"""
-"""A batch that was refused may hold what still waits: that goes with its record."""
-
-_FORGET_WAITING = f"""
-UPDATE records SET payload = NULL WHERE key IN (
-  SELECT key FROM records WHERE state IN ('quarantined', 'held', 'duplicate') AND {ASIDE} AND since < :before
-  UNION SELECT key FROM records WHERE {DRIFTED} AND since < :before
-) AND (payload IS NOT NULL OR EXISTS (SELECT 1 FROM source_values WHERE record = key))
-RETURNING key
-"""  # noqa: S608 - constants
-
-_FORGET_BY_HAND = "UPDATE records SET acked = x'' WHERE acked IS NOT NULL AND acked <> x'' AND since < :before"
 
 
 def _sent(row: sqlite3.Row) -> Version:

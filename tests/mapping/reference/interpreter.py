@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sync.mapping.clean import cleaner
 from sync.mapping.compile import LeadMapping
 from sync.mapping.evaluate import CompiledExpression
 from sync.mapping.expressions import Compiled
@@ -13,7 +14,6 @@ from sync.mapping.section import Section as CompiledSection
 from sync.mapping.section import require
 from sync.mapping.wire_fields import CONTACTS, IS_CONTACT, encode
 from sync.shared.words import Json
-from tests.mapping.reference.clean import cleaner
 from tests.mapping.reference.evaluate import reader
 from tests.mapping.reference.library import Library
 from tests.mapping.reference.section import ContactSection, FieldRule, Section, nested_contacts

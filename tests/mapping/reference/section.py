@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sync.mapping.clean import Cleaner
 from sync.mapping.evaluate import CompiledExpression
 from sync.mapping.expressions import EVALUATION_ERRORS, failure
 from sync.mapping.result import MappingNotes
@@ -12,7 +13,6 @@ from sync.mapping.section import Required
 from sync.mapping.unusable import type_name
 from sync.mapping.wire_fields import encode
 from sync.shared.words import Json
-from tests.mapping.reference.clean import Cleaner
 
 _FIX_EXPRESSION = "preview shows the expression; fix it, or the value in the source"
 
