@@ -29,6 +29,13 @@ ROWS_AT_ONCE = 1000
 DRIFTED = "drift = 1 AND state IN ('delivered', 'known')"
 """Changed after the lead was created, with nothing pending."""
 
+# Word for word the conditions of the indices `records_aside` and `records_elsewhere` (migration 7): only then does
+# SQLite find the records by them, without reading the others.
+ASIDE = "state <> 'pending' AND state <> 'sending' AND state <> 'delivered'"
+"""Neither waits to be sent, nor is on the wire, nor was delivered."""
+LEAD_ELSEWHERE = "lead_exists = 'yes' AND state <> 'delivered' AND state <> 'known'"
+"""Has a lead, although its state does not say so."""
+
 _QUEUES: Mapping[Queue, str] = {
     "quarantine": "state = 'quarantined'",
     "held": "state = 'held'",

@@ -21,9 +21,8 @@ from state.matching.merges import keep_heirs, keep_merges, stop_kin
 from state.matching.terms import looks_inside, terms_of
 from state.matching.twins import matched
 from state.pages import PageFacts, count_page, relink, write_page
-from state.queues import DRIFTED
+from state.queues import ASIDE, DRIFTED, LEAD_ELSEWHERE
 from state.rows import Decision, LaneMove, Links, OnChange, Reading, Sampled, Stored
-from state.schema.payloads import ASIDE, ELSEWHERE
 from state.streams import is_released, move_lane
 from sync.shared.clock import Clock
 from sync.shared.words import Touch
@@ -298,7 +297,8 @@ class Records:
         They were filtered later, for example, or wait to be sent again.
         """
         with self._file.read() as connection:
-            rows = connection.execute(f"SELECT stream, count(*) AS n FROM records WHERE {ELSEWHERE} GROUP BY stream")  # noqa: S608 - a constant
+            sql = f"SELECT stream, count(*) AS n FROM records WHERE {LEAD_ELSEWHERE} GROUP BY stream"  # noqa: S608 - a constant
+            rows = connection.execute(sql)
             return {row["stream"]: row["n"] for row in rows}
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from state.queues import DRIFTED
-from state.schema.payloads import ASIDE
+from state.queues import ASIDE, DRIFTED
 
 
 def forget_waiting(connection: sqlite3.Connection, before: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from state.schema import alike, contacts, initial, labels, orphans, payloads, queues
+from state.schema import additions, initial, payloads
 from state.schema.ddl import run
 
 MIGRATIONS = Migrations("closingdealz-sync")
@@ -18,27 +18,27 @@ def _initial(db: Database) -> None:
 
 @MIGRATIONS(name="0002_queues")
 def _queues(db: Database) -> None:
-    run(db, queues.CHANGES)
+    run(db, additions.QUEUES)
 
 
 @MIGRATIONS(name="0003_labels")
 def _labels(db: Database) -> None:
-    run(db, labels.CHANGES)
+    run(db, additions.LABELS)
 
 
 @MIGRATIONS(name="0004_alike")
 def _alike(db: Database) -> None:
-    run(db, alike.CHANGES)
+    run(db, additions.ALIKE)
 
 
 @MIGRATIONS(name="0005_orphans")
 def _orphans(db: Database) -> None:
-    run(db, orphans.CHANGES)
+    run(db, additions.ORPHANS)
 
 
 @MIGRATIONS(name="0006_contacts")
 def _contacts(db: Database) -> None:
-    run(db, contacts.CHANGES)
+    run(db, additions.CONTACTS)
 
 
 @MIGRATIONS(name="0007_payloads")

@@ -18,7 +18,7 @@ from state.database import SCHEMA_VERSION
 from state.key_files import key_path
 from state.ledger import Ledger
 from state.lock import LedgerLock
-from state.schema import alike, contacts, initial, labels, orphans, payloads, queues
+from state.schema import additions, initial, payloads
 from state.schema.ddl import statements
 from state.streams import ADDRESS, refuse_before
 from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted
@@ -231,11 +231,11 @@ _BATCHES = "SELECT name FROM batches"
     ("script", "digest"),
     [
         (initial.TABLES, "7b1487d8f261f7c1"),
-        (queues.CHANGES, "7800a02176c895ff"),
-        (labels.CHANGES, "62191c050413dddb"),
-        (alike.CHANGES, "46e06d7cbad4f256"),
-        (orphans.CHANGES, "cc7e61419b6c64a2"),
-        (contacts.CHANGES, "b46d1a002466d5ba"),
+        (additions.QUEUES, "7800a02176c895ff"),
+        (additions.LABELS, "62191c050413dddb"),
+        (additions.ALIKE, "46e06d7cbad4f256"),
+        (additions.ORPHANS, "cc7e61419b6c64a2"),
+        (additions.CONTACTS, "b46d1a002466d5ba"),
         (payloads.CHANGES, "7fc2659be2558d13"),
     ],
 )
