@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +18,7 @@ from state.database import Connect, LedgerFile, connect, translated
 from state.key_files import Hasher, open_key
 from state.lock import LedgerLock
 from state.owner import take
-from state.rebuilding.losses import covers, damaged_lines, no_receipts, refuse, refuse_damaged, tails
-from state.rebuilding.reconcile import CorrectedRecords, reconcile
-from state.rebuilding.remembering import Remembering
+from state.rebuilding.remembering import CorrectedRecords, Remembering, reconcile
 from state.receipts.compare import CombinedReceipts, together
 from state.receipts.history import BatchReceipt, ReceiptHistory
 from state.receipts.journal import Journal, set_tellings, tellings
@@ -33,7 +31,7 @@ from state.slots import GRACE_SECONDS, fill_windows
 from state.streams import accept_loss
 from state.verdicts import Verdicts
 from sync.shared.clock import Clock
-from sync.shared.errors import LedgerBusy, LedgerError, LedgerMixed
+from sync.shared.errors import LedgerBusy, LedgerError, LedgerMixed, LedgerUntrusted, SyncError
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +69,11 @@ def rebuild(
     places = ReceiptsFiles.of(path, receipts_copy)
     places.refuse_one_file()
     if not any(place.exists() for place in places.all):
-        raise no_receipts(path)
+        raise _no_receipts(path)
     with LedgerLock(path) as lock:
         hasher = open_key(path, create=False)
         histories = {place: history for place in places.all if (history := place.history()) is not None}
-        refuse(path, histories, hasher, connector, accept_loss=accept_loss)
+        _refuse_losses(path, histories, hasher, connector, accept_loss=accept_loss)
         kept, is_new = _set_aside(path, clock, connector, lock)
         file = LedgerFile(path, connector=connector)
         try:
@@ -150,7 +148,7 @@ def _copy_if_sound(path: Path, copy: Path, connector: Connect) -> None:
     with translated(path):
         file = LedgerFile(path, connector=connector)
         try:
-            refuse_damaged(file)
+            _refuse_damaged(file)
             file.backup(copy)
         finally:
             file.close()
@@ -185,7 +183,7 @@ class _Rebuilding:
             fill_windows(connection, self.clock, ended_at=_last_request(self.batches))
             set_tellings(connection, max(tellings(connection), *(each.told for each in self.histories.values())))
             remembered = _counts(connection)
-            damaged, is_tail = damaged_lines(self.histories), bool(tails(self.histories))
+            damaged, is_tail = _damaged_lines(self.histories), bool(_tails(self.histories))
             # Otherwise a stream without a line would be refused at each start.
             if damaged or is_tail:
                 accept_loss(connection)
@@ -211,7 +209,7 @@ class _Rebuilding:
 
         def knows(place: ReceiptsFile) -> tuple[bool, int, int]:
             history = self.histories[place]
-            return covers(history, everywhere), history.facts, -history.damaged
+            return _covers(history, everywhere), history.facts, -history.damaged
 
         return max(self.histories, key=knows)
 
@@ -269,3 +267,104 @@ def _counts(connection: sqlite3.Connection) -> dict[str, int]:
     for row in connection.execute("SELECT fate, count(*) AS n FROM remembered GROUP BY fate"):
         counts[row["fate"]] = row["n"]
     return dict(counts)
+
+
+# ---- losses that nothing else makes up for: a ledger made from the rest would send those leads again
+
+
+def _damaged_lines(histories: Mapping[ReceiptsFile, ReceiptHistory]) -> int:
+    """Return the number of damaged lines, 0 if another place is sound and knows all batches."""
+    if _is_made_up_for(histories):
+        return 0
+    return min((history.damaged for history in histories.values() if history.damaged), default=0)
+
+
+def _tails(histories: Mapping[ReceiptsFile, ReceiptHistory]) -> list[ReceiptsFile]:
+    """Return the places that have lost their beginning, unless another place makes up for it."""
+    if _is_made_up_for(histories):
+        return []
+    return [place for place, history in histories.items() if history.is_a_tail]
+
+
+def _is_made_up_for(histories: Mapping[ReceiptsFile, ReceiptHistory]) -> bool:
+    return any(_covers(history, histories.values()) for history in histories.values())
+
+
+def _covers(history: ReceiptHistory, others: Collection[ReceiptHistory]) -> bool:
+    """Return True if one place is sound and knows everything that the others can still tell."""
+    named = {name for each in others for name in (*each.batches, *each.damaged_batches)}
+    told = max((each.told for each in others), default=0)
+    return history.has_begin and not history.damaged and history.told >= told and named <= history.batches.keys()
+
+
+def _refuse_losses(
+    path: Path,
+    histories: Mapping[ReceiptsFile, ReceiptHistory],
+    hasher: Hasher,
+    connector: Connect,
+    *,
+    accept_loss: bool,
+) -> None:
+    """Raise LedgerUntrusted if nothing can be made of these receipts, or not everything they once told."""
+    if not any(history.lines for history in histories.values()):
+        raise _no_receipts(path)
+    for place, history in histories.items():
+        history.refuse_strangers(ledger=None, key=hasher.key_id, where=place.path)
+    if accept_loss:
+        return
+    damaged = _damaged_lines(histories)
+    if damaged:
+        raise LedgerUntrusted(
+            f"{damaged:,} {'line of the receipts is' if damaged == 1 else 'lines of the receipts are'} damaged: what"
+            " they recorded is lost, and leads recorded there would be sent again",
+            hint="restore the receipts from their second place or a backup; --accept-loss rebuilds without them",
+        )
+    if found := _tails(histories):
+        raise _a_tail(path, found[0], _knows_all(path, histories, connector))
+
+
+def _a_tail(path: Path, place: ReceiptsFile, ledger_knows_all: bool) -> LedgerUntrusted:
+    what = f"the receipts {place.path} have no beginning: they are what was written after the file was lost"
+    if ledger_knows_all:
+        return LedgerUntrusted(
+            f"{what}. The ledger {path} is sound and knows all that they tell",
+            hint="closingdealz-sync once   (or start the service: they are written anew from the ledger)",
+        )
+    return LedgerUntrusted(
+        f"{what}, and leads that were sent before would be sent again",
+        hint="restore the ledger, or the receipts from their second place; --accept-loss rebuilds without what is lost",
+    )
+
+
+def _no_receipts(path: Path) -> LedgerUntrusted:
+    """Build the error for a rebuild without any receipts."""
+    return LedgerUntrusted(
+        f"there are no receipts beside {path}, so the ledger cannot be rebuilt",
+        hint="restore a backup of the ledger, or the receipts from their second place ([ledger] receipts_copy)",
+    )
+
+
+def _knows_all(path: Path, histories: Mapping[ReceiptsFile, ReceiptHistory], connector: Connect) -> bool:
+    """Return True if the ledger can be read whole and has every batch that the receipts name."""
+    if not path.exists():
+        return False
+    try:
+        with translated(path):
+            file = LedgerFile(path, connector=connector)
+            try:
+                _refuse_damaged(file)
+                with file.read() as connection:
+                    known = known_batches(connection)
+            finally:
+                file.close()
+    except SyncError:
+        return False
+    return all(name in known for history in histories.values() for name in history.batches)
+
+
+def _refuse_damaged(file: LedgerFile) -> None:
+    """Raise LedgerError if the ledger cannot be read whole."""
+    with file.read() as connection:
+        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if found != "ok":
+        raise LedgerError(f"the ledger {file.path} is damaged: {found}")
