@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.trial.sandbox.limiter import ExactLog, LimitPerKey, SegmentedWindow
+from sync.trial.sandbox.api import ExactLog, LimitPerKey, SegmentedWindow
 from sync.trial.sandbox.reports import most_in_window
 from sync.trial.sandbox.running import start
 from sync.trial.sandbox.settings import SandboxOptions
