@@ -6,6 +6,7 @@ import re
 import sys
 from difflib import get_close_matches
 from pathlib import Path
+from typing import ClassVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -61,9 +62,25 @@ def summary(page: Path) -> str:
 
 def laid_out(text: str) -> str:
     """Return Markdown as a terminal shows it, with its escape codes."""
-    from rich.console import Console
+    # here, because rich's markdown is slow to import
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.markdown import Markdown, MarkdownElement, TableElement
+    from rich.table import Table
 
-    from sync.commands.markdown import ShippedPage
+    class WholeTable(TableElement):
+        """A table that folds long words, which rich would cut off."""
+
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            for part in super().__rich_console__(console, options):
+                if isinstance(part, Table):
+                    for column in part.columns:
+                        column.overflow = "fold"
+                yield part
+
+    class ShippedPage(Markdown):
+        """A documentation page whose tables are shown in full."""
+
+        elements: ClassVar[dict[str, type[MarkdownElement]]] = {**Markdown.elements, "table_open": WholeTable}
 
     console = Console(force_terminal=True)
     console.width = min(WIDTH, console.width)

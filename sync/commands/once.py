@@ -99,7 +99,7 @@ def _run(round_: Round, streams: list[str], *, shows: bool) -> Summary:
 
         from rich.console import Console
 
-        from sync.views.round_progress import Progress
+        from sync.views.round_report import Progress
 
         with Progress(Console(stderr=True), round_.engine) as progress:
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sync.config.schema import Workspace
 from sync.engine.tally import Tally
-from sync.views.round_progress import RoundProgress, panel, seconds_left
+from sync.views.round_report import RoundProgress, panel, seconds_left
 from tests.commands.command_world import World
 
 

@@ -26,7 +26,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sync.config.value_types import is_loopback
 from sync.shared.loopback_server import LoopbackServer, open_listener
 from sync.trial.sandbox.api import MAX_BODY, Request, SandboxApi, ScriptedResponse
-from sync.trial.sandbox.inspection import inspection_routes
+from sync.trial.sandbox.reports import inspection_routes
 from sync.trial.sandbox.responses import SandboxResponse
 from sync.trial.sandbox.settings import SandboxError, SandboxOptions
 from sync.trial.sandbox.store import Store

@@ -6,10 +6,12 @@ import json
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,8 +19,8 @@ from sync.commands.click_options import json_option
 
 if TYPE_CHECKING:  # --help does without them
     from sync.trial.sandbox.running import RunningSandbox
-    from sync.trial.selftest.report import SelftestReport
-    from sync.trial.selftest.trial import Trial
+    from sync.trial.selftest.trial import Trial, TrialResult
+
 
 EXIT_BROKEN = 1
 AGAIN = "closingdealz-sync selftest crash --steps 0 --schedules 1 --seed SEED --keep DIR"
@@ -67,16 +69,14 @@ def crash(*, steps: int, schedules: int, seed: int, keep: Path | None, as_json: 
 
     Exit code: 0 the promise holds, 1 it is broken.
     """
-    from sync.trial.selftest import report as reports
-
     began = time.monotonic()
     with _folder(keep) as folder:
         done = _run(folder, steps, range(seed, seed + schedules), _Counter(sys.stderr.isatty()))
     if as_json:
         seconds = round(time.monotonic() - began, 1)
-        click.echo(json.dumps({**reports.as_json(done), "seconds": seconds}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({**_as_json(done), "seconds": seconds}, indent=2, ensure_ascii=False))
     else:
-        for line in reports.as_lines(done, AGAIN):
+        for line in _as_lines(done, AGAIN):
             click.echo(line)
     return 0 if done.holds else EXIT_BROKEN
 
@@ -84,7 +84,6 @@ def crash(*, steps: int, schedules: int, seed: int, keep: Path | None, as_json: 
 def _run(folder: Path, steps: int, seeds: range, show: Callable[[str], None]) -> SelftestReport:
     from sync.trial.sandbox.running import start
     from sync.trial.sandbox.settings import SandboxOptions
-    from sync.trial.selftest.report import SelftestReport
     from sync.trial.selftest.trial import run
     from sync.trial.surroundings import without_proxies
 
@@ -137,3 +136,97 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     except OSError as error:
         raise click.FileError(str(keep), error.strerror or "cannot be made") from error
     yield keep.absolute()
+
+
+# ---- the sums of all trials, for people and as JSON
+
+
+@dataclass(slots=True)
+class SelftestReport:
+    """Sums over all trials; `broken` names those in which the promise was not kept."""
+
+    trials: int = 0
+    lost: int = 0
+    twice: int = 0
+    in_doubt: int = 0
+    landed: int = 0
+    wrong_doubts: int = 0
+    claimed: int = 0
+    leaks: int = 0
+    records: int = 0
+    requests: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+
+    def add(self, verdict: TrialResult) -> None:
+        truth = verdict.truth
+        self.trials += 1
+        self.lost += len(truth.lost)
+        self.twice += len(truth.twice)
+        self.wrong_doubts += len(truth.wrong_doubts)
+        self.claimed += len(truth.claimed)
+        self.leaks += len(truth.leaks)
+        self.in_doubt += truth.in_doubt
+        self.landed += truth.landed
+        self.records += truth.records
+        self.requests += truth.requests
+        self.ends.update(verdict.ends)
+        self.faults.update(truth.faults)
+        if not verdict.holds:
+            self.broken.append(verdict.trial.name)
+
+    @property
+    def holds(self) -> bool:
+        return not self.broken
+
+
+def _as_json(report: SelftestReport) -> dict[str, Any]:
+    """Return the figures with every key present, also where it is 0."""
+    return {
+        "trials": report.trials,
+        "lives": dict(report.ends),
+        "records": report.records,
+        "requests": report.requests,
+        "faults": dict(report.faults),
+        "lost": report.lost,
+        "created_twice": report.twice,
+        "in_doubt": report.in_doubt,
+        "in_doubt_landed": report.landed,
+        "doubt_astray": report.wrong_doubts,
+        "claimed": report.claimed,
+        "values_told": report.leaks,
+        "broken": list(report.broken),
+        "holds": report.holds,
+    }
+
+
+def _as_lines(report: SelftestReport, again: str) -> list[str]:
+    """Return lines with the figures, then the verdict; `again` is the command that repeats one random trial."""
+    from sync.views.phrases import count, number
+
+    ends = report.ends
+    faults = ", ".join(f"{name} {number(n)}" for name, n in sorted(report.faults.items())) or "none"
+    killed, full, done = (number(ends[end]) for end in ("killed", "full", "done"))
+    needless = f"{count(report.wrong_doubts, 'batch', 'batches')} in doubt that need not be, or should be and are not"
+    refused = f", {number(ends['refused'])} because of its files" if ends["refused"] else ""
+    peaceful = f"{full} ended by a full disk{refused}, {done} stopped in peace"
+    lines = [
+        f"processes      {number(sum(ends.values()))}: {killed} killed, {peaceful}",
+        f"the server     {count(report.requests, 'request')}; failures: {faults}",
+        f"records        {number(report.records)}",
+        f"lost           {number(report.lost)}",
+        f"created twice  {number(report.twice)}",
+        f"in doubt       {number(report.in_doubt)}, of which {number(report.landed)} had arrived; {needless}",
+    ]
+    if report.claimed:
+        lines.append(f"claimed        {number(report.claimed)} called delivered that never arrived")
+    if report.leaks:
+        lines.append(f"told           values of records in {count(report.leaks, 'log or receipt', 'logs or receipts')}")
+    hung = [f"{number(ends[end])} {end}" for end in ("hung", "fault") if ends[end]]
+    lines += [f"defects        processes: {', '.join(hung)}"] if hung else []
+    if report.holds:
+        return [*lines, "", f"the promise holds in all {number(report.trials)} trials"]
+    names = ", ".join(report.broken[:10])
+    lines += ["", f"the promise is BROKEN in {count(len(report.broken), 'trial')}: {names}"]
+    return [*lines, f"a trial of a seed again, its folder kept: {again}"]
