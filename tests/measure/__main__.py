@@ -4,8 +4,9 @@ Prints, of the packages that are shipped: files and functions with their lengths
 statement, docstrings do not count; what speaks to a linter is no comment), class names and module names that several
 modules have, docstrings of public things that open with what, whether, how or where, those of functions that open
 without a verb (by a list of verbs: approximate), modules that exactly one other imports, circles of imports (`late`:
-with imports inside functions and for the type checker), imports of `sync` by what lies below it, lines by room, and the
-files that take part in one poll that finds one record and in one batch that sends it.
+with imports inside functions and for the type checker), imports of `sync` by what lies below it, lines by room, the
+files that ARCHITECTURE.md gives to read for one poll and for one batch (of `sync/polling`, `sync/delivery` and `state`;
+`tests/docs/test_accounts.py` holds that these decide), and all files that take part in them.
 
 `--list NAME` shows what stands behind a figure: classes, modules, wh, verbless, single, upward, circles, circles-late,
 poll or batch. Without a trip (`--no-trips`) nothing of the program is run.
@@ -20,6 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.measure.accounts import account_of
 from tests.measure.code import imports_of, modules_of
 from tests.measure.figures import figures_of
 
@@ -39,7 +41,8 @@ def main(arguments: list[str]) -> int:
     modules = modules_of(ROOT, PACKAGES)
     figures = figures_of(modules, imports_of(modules))
     wants_trips = chosen.list in TRIPS if chosen.list else not chosen.no_trips
-    document = {**figures.values, "rooms": dict(figures.rooms), **(_trips() if wants_trips else {})}
+    reads = {f"files_to_read_for_one_{name}": len(account_of(name).files) for name in TRIPS}
+    document = {**figures.values, **reads, "rooms": dict(figures.rooms), **(_trips() if wants_trips else {})}
     if chosen.list:
         listed = document[chosen.list]["touched"] if chosen.list in TRIPS else figures.lists[chosen.list]
         print(json.dumps(listed, indent=2) if chosen.as_json else "\n".join(listed))
