@@ -34,7 +34,10 @@ EXIT_READER_LEFT = 1  # as click has it
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("sync.commands.init:init", "Write a configuration file to start from."),
-    "check": ("sync.commands.check:check", "Check the file, the secrets, the sources and the way to ClosingDealz."),
+    "check": (
+        "sync.commands.check:check",
+        "Check file, secrets, sources and the connection to ClosingDealz.",
+    ),
     "preview": ("sync.commands.preview:preview", "Show the leads that would be sent, without sending any."),
     "discover": ("sync.commands.discover:discover", "Show what a source has: its objects, or the fields of one."),
     "once": ("sync.commands.once:once", "Poll every source once, deliver, and stop."),
@@ -54,7 +57,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "sync.commands.queue_commands:orphaned",
         "Look at leads whose record was filtered out or deleted later.",
     ),
-    "reread": ("sync.commands.reread:reread", "Read records again that `where` left out."),
+    "reread": ("sync.commands.reread:reread", "Read again the records that `where` left out."),
     "sandbox": ("sync.trial.sandbox.command:sandbox", "Serve a ClosingDealz API on this machine to try things with."),
     "demo": ("sync.trial.demo.command:demo", "Show a whole run with a sample database and the sandbox."),
     "send-test": ("sync.commands.send_test:send_test", "Send one recognisable lead to see how it arrives."),
@@ -205,7 +208,7 @@ def _quiet(code: int = EXIT_READER_LEFT) -> int:
 
 @click.group(PROGRAM, cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name=PROGRAM)
-@click.option("--debug", is_flag=True, help="Show the program's traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show a traceback when the program fails.")
 @config_option
 def main(config: Path | None, debug: bool) -> None:
     """Feed ClosingDealz workspaces from databases and CRMs.

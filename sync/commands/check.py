@@ -48,8 +48,9 @@ def check(
     as_json: bool,
     config: Path | None,
 ) -> int:
-    """Check the file, the secrets, each source and the way to ClosingDealz, and write to where the ledger, its
-    receipts and copies go (a file that is removed again). Sends nothing.
+    """Check the file, the secrets, each source and the connection to ClosingDealz. Sends nothing.
+
+    It also writes a test file where the ledger, its receipts and copies go, and removes it again.
 
     --workspace and --stream limit the check to these, but the file is always checked as a whole.
 

@@ -77,7 +77,7 @@ def starters(connector: str) -> Mapping[str, str]:
     help="Look at this database and write a stream for TABLE, with a mapping guessed from its columns. Name an "
     "environment variable that holds the URL to keep the password out of the shell's history.",
 )
-@click.option("--example", is_flag=True, help="Print the file that shows every option, and write nothing.")
+@click.option("--example", is_flag=True, help="Print an example that shows every option, and write nothing.")
 @click.argument("names", nargs=-1, metavar="[TABLE] [PATH]")
 @config_option
 def init(  # noqa: PLR0917 - click passes them by name
@@ -85,8 +85,8 @@ def init(  # noqa: PLR0917 - click passes them by name
 ) -> None:
     """Write a configuration file to start from: PATH, or what -c names, or ./config.toml.
 
-    TABLE is for --from alone; without it, the tables that look like companies or contacts are listed. Only its owner
-    can read the file. A file that is there already is left as it is.
+    TABLE is only for --from; without it, the tables that look like companies or contacts are listed. Only its owner
+    can read the file. An existing file is left alone.
     """
     if example:
         click.echo(_example(connector), nl=False)

@@ -224,7 +224,7 @@ def _as_lines(figures: ImportFigures, layout: CsvLayout | None, workspace: str, 
             if figures.unusable > len(figures.lines)
             else ""
         )
-        yield f"{count(figures.unusable, 'row')} without a value that can be used: line {lines}{more}"
+        yield f"{count(figures.unusable, 'row')} without a usable value: line {lines}{more}"
     match way:
         case "add":
             yield f"{count(figures.new, 'value')} new to workspace {workspace}"

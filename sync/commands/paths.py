@@ -59,7 +59,7 @@ def allow(config: Config, layout: InstallLayout, machine: Machine) -> None:
     elif drop_in.is_file() and drop_in.read_text(encoding="utf-8").startswith(_HEAD):
         machine.remove(drop_in)
     if machine.changes == before:
-        machine.say(f"{unit} may write where it has to")
+        machine.say(f"{unit} may write everywhere it needs to")
         return
     machine.systemctl("read the units anew", "daemon-reload")
     if machine.dry_run:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # --help does without them
 
 @click.command()
 @click.option("-n", "most", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many leads.")
-@click.option("--id", "ids", multiple=True, metavar="ID|#N", help="These records instead; repeatable.")
+@click.option("--id", "ids", multiple=True, metavar="ID|#N", help="Only these records; repeatable.")
 @json_option
 @click.argument("stream", required=False)
 @config_option

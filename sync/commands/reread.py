@@ -17,7 +17,7 @@ from sync.commands.output import print_json
 @json_option
 @config_option
 def reread(streams: tuple[str, ...], *, accept: bool, as_json: bool, config: Path | None) -> None:
-    """Read records of STREAM again that `where` left out.
+    """Read again the records of STREAM that `where` left out.
 
     Use it after editing `where`: records that pass now are found without waiting for them to change. The leads that the
     stream's next poll makes of them are held for your approval, however few they are; the stream's `start` still

@@ -90,7 +90,7 @@ def selection_of(selectors: Selectors, config: Config, ledger: Ledger) -> Select
     from state.queues import Selection
 
     if selectors.everything and (selectors.streams or selectors.ids or selectors.reason or selectors.poll is not None):
-        raise click.UsageError("--all means all of them: leave it out, or the other selectors.")
+        raise click.UsageError("--all cannot be combined with other selectors.")
     streams = _streams(selectors.streams, config, ledger)
     ids, numbers = _split(selectors.ids, streams, ledger)
     if ids and (streams is None or len(streams) != 1):

@@ -144,7 +144,7 @@ def of_answer(
         return _of_bad_request(rejected, is_own=_is_own(body), on_rejected=on_rejected)
     if status == 403 and answer.body.strip() and not _is_own(body):
         # a firewall's page: a new API key would not help
-        return replace(base, verdict="paused", cause="a 403 that is not the API's own", pause="address")
+        return replace(base, verdict="paused", cause="a 403 that did not come from the API", pause="address")
     verdict, cause, pause = _of_status(status)
     return replace(base, verdict=verdict, cause=f"{cause} ({status})", pause=pause)
 
@@ -153,9 +153,9 @@ def _of_success(base: Outcome, body: Mapping[str, object], *, whole: bool) -> Ou
     """Return the verdict on a response with `succeeded: true`: in doubt if anything else in it contradicts that."""
     inside = body.get("statuscode")
     if base.status != 200:
-        return replace(base, cause=f"the answer says that the leads were created, under a status of {base.status}")
+        return replace(base, cause=f"the answer says that the leads were created, but its status is {base.status}")
     if inside is not None and str(inside) != "200":
-        return replace(base, cause="the answer is a 200 that says another status inside")
+        return replace(base, cause="the answer is a 200 whose body names another status")
     if not whole:
         return replace(base, cause="the server said that the leads were created before it had all of them")
     return replace(base, verdict="created", cause="created")
@@ -165,7 +165,7 @@ _STATUSES: dict[int, tuple[Verdict, str, PauseKind | None]] = {
     200: ("in_doubt", "the server's answer does not say that the leads were created", None),
     401: ("paused", "the API key is not valid", "credentials"),
     403: ("paused", "the API key has no access to this workspace", "credentials"),
-    408: ("in_doubt", "the server gave up waiting, and nobody can know for what", None),
+    408: ("in_doubt", "the server timed out, and the leads may have been created", None),
     429: ("refused", "too many requests", None),
     503: ("refused", "the server is unavailable", None),
 }
@@ -177,7 +177,7 @@ def _of_status(status: int) -> tuple[Verdict, str, PauseKind | None]:
         return known
     # a gateway's 502 or 504 may hide a request that went through
     if status >= 500 or status < 300:
-        return "in_doubt", "nobody can know from this answer whether the leads were created", None
+        return "in_doubt", "this answer does not tell whether the leads were created", None
     return "paused", "the address or the account is not right", "address"
 
 
@@ -192,7 +192,7 @@ def _of_bad_request(rejected: Outcome, *, is_own: bool, on_rejected: Literal["bi
         return replace(rejected, cause="too many leads in one batch", by_size=True)
     if not is_own and rejected.status != 413:
         # a proxy's page, which says nothing of a lead; a body that is too large for it, though, may be halved
-        cause = f"a {rejected.status} that is not the API's own"
+        cause = f"a {rejected.status} that did not come from the API"
         return replace(rejected, verdict="paused", cause=cause, pause="address")
     if on_rejected == "hold":
         return replace(rejected, verdict="in_doubt", cause=f"the server rejected the batch ({rejected.status})")
@@ -206,7 +206,7 @@ def of_failure(error: Exception, *, began_writing: bool, timed_out: bool = False
     With `timed_out` our own deadline cut the connection, whatever the client calls that.
     """
     if timed_out and began_writing:
-        return Outcome("in_doubt", "no answer: the time-out was over")
+        return Outcome("in_doubt", "no answer within the timeout")
     cause = f"{how(error)} ({type(error).__name__})"
     # both must hold: the kind is what a library calls the failure, the trace is what happened on the wire
     if isinstance(error, _BEFORE_WRITING) and not began_writing:

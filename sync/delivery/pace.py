@@ -174,12 +174,11 @@ REFUSED_ALTOGETHER: frozenset[str] = frozenset({"credentials", "plan", "address"
 """Rests that every lead would meet, unless somebody acts. Other rests concern nobody once none of their leads waits."""
 
 REST_HINTS = {
-    "credentials": "the API key is not valid, or has no access: put a valid one where [workspaces] api_key points, "
-    "then reload",
-    "plan": "the workspace's plan allows no more leads: change the plan; it is looked at again by itself",
+    "credentials": "the API key is not valid, or has no access: set a valid key ([workspaces] api_key), then reload",
+    "plan": "the workspace's plan allows no more leads: change the plan; it is retried automatically",
     "address": "check [workspaces] base_url, then reload",
     "breaker": "the server rejects lead after lead: its message is in `status`; perhaps [workspaces.X.wire] is wrong. "
-    "No more leads go to quarantine for it; those that did are looked at again when the mapping or [wire] changes",
-    "unknown": "no clear answer came: look whether ClosingDealz works and [workspaces] base_url is right; it is tried "
-    "again by itself",
+    "No more leads go to quarantine for it; those already there are tried again when the mapping or [wire] changes",
+    "unknown": "no clear answer came: check that ClosingDealz is up and [workspaces] base_url is right; it is retried "
+    "automatically",
 }

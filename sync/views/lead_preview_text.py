@@ -72,7 +72,7 @@ def _remarks(preview: StreamPreview) -> Iterator[str]:
     elif preview.start != "all":
         yield f"start = {preview.start}: records that changed last before that day are not sent until they change"
     if preview.label:
-        yield f'when it is sent, each lead gets the label "{preview.label}" besides'
+        yield f'each lead also gets the label "{preview.label}" when it is sent'
     if preview.ledger:
         yield preview.ledger
     if not preview.specimens and not preview.missing:

@@ -123,7 +123,7 @@ def record_as_lines(found: RecordView) -> Iterator[str]:
         yield f"  modified    {found.modified} at its source"
     yield f"  lead        {_lead(found)}"
     if waiting.again:
-        yield "  asked for   it is read again at the next poll of its stream, and sent if it can be"
+        yield "  asked for   it is read again at its stream's next poll, and sent if possible"
     for why in found.reasons:
         yield f"  why         {why}"
         if why.hint:
@@ -152,7 +152,7 @@ def _documents(found: RecordView) -> Iterator[str]:
         yield "  the lead that would be sent"
         yield from (f"    {line}" for line in json_lines(found.payload))
         if found.labels:
-            yield f"  as it is sent it gets the label {joined(found.labels)} besides"
+            yield f"  when it is sent, it also gets the label {joined(found.labels)}"
     elif found.source is not None:
         yield "  what was read of it"
         yield from (f"    {line}" for line in json_lines(found.source))

@@ -120,11 +120,11 @@ def settled_as_lines(settled: SettlingReport) -> list[str]:
 
 def _became(queue: Queue, word: QueueAction, state: str) -> str:
     if queue == "orphaned":
-        return "listed no more"
+        return "no longer listed"
     if word == "ack":
         return "no longer drift: the lead now counts as up to date"
     return {
         "pending": "to be sent",
-        "again": "to be read again at the next poll of the stream, and sent if it can be",
-        "forgotten": "forgotten until it changes at its source",
-    }.get(state, "has a lead already, so its change is drift again")
+        "again": "to be read again at the stream's next poll, and sent if possible",
+        "forgotten": "forgotten until changed at the source",
+    }.get(state, "has a lead already, so the change is listed as drift again")

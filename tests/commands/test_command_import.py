@@ -59,7 +59,7 @@ def test_what_waits_is_known_at_the_next_round_and_a_change_is_drift(world: Worl
         done = world.run("ledger", "import", "--csv", csv(world))
     assert done.stdout.splitlines() == [
         "read 3 rows with 3 values: email from E-mail",
-        "1 row without a value that can be used: line 4",
+        "1 row without a usable value: line 4",
         "3 values new to workspace main",
         "2 unsent records with one of them: judged again before anything is sent",
     ]
@@ -117,7 +117,7 @@ def test_a_large_file_is_read_whole(world: World) -> None:
         {"rows": 30, "lines": list(range(2503, 2523))},
     )
     shown = world.run("ledger", "import", "--csv", csv(world, "name,email\n" + rows)).stdout
-    assert "30 rows without a value that can be used: line 2,503, " in shown
+    assert "30 rows without a usable value: line 2,503, " in shown
     assert "2,522 and 10 more" in shown
 
 

@@ -139,7 +139,7 @@ def test_a_wrong_key_is_77_and_keeps_everything(world: World) -> None:
 
     assert result.exit_code == 77
     assert "workspace main rests: the API key is not valid (401)" in result.stdout
-    assert "put a valid one" in result.stdout
+    assert "set a valid key" in result.stdout
     assert "= 0 sent + 3 pending" in result.stdout
     assert world.json("once")["sent"] == 3
 

@@ -42,7 +42,7 @@ def test_the_text_names_expression_record_and_fields(world: World) -> None:
     world.companies([1])
     lines = [line.strip() for line in world.run("preview", "erp.companies").stdout.splitlines()]
     assert lines[0] == "erp.companies -> workspace main"
-    assert 'when it is sent, each lead gets the label "sync-{batch}" besides' in lines
+    assert 'each lead also gets the label "sync-{batch}" when it is sent' in lines
     assert "email[].Address  [email]" in lines
     assert "record 1, modified 2026-01-02T03:00:01.000000Z" in lines
     assert '"Address": "f1@corp.example"' in lines

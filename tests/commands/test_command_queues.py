@@ -134,8 +134,8 @@ def test_a_word_without_a_selector_says_whom_it_would_concern_and_does_nothing(w
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--all", "--stream", "erp.companies"), "--all means all of them"),
-        (("--all", "--id", "1"), "--all means all of them"),
+        (("--all", "--stream", "erp.companies"), "--all cannot be combined with other selectors"),
+        (("--all", "--id", "1"), "--all cannot be combined with other selectors"),
         (("--id", "1"), "--id needs the one stream"),
         (("--stream", "erp", "--id", "1"), "--id needs the one stream"),
         (("--stream", "erp.compnies"), "Did you mean 'erp.companies'?"),
@@ -191,7 +191,7 @@ def test_drift_is_shown_field_by_field(world: World) -> None:
     text = world.run("drift", "show", "erp.companies:1").stdout
     assert "    name: Firm 1 -> Other 1\n    industry: Steel -> (none)\n" in text
     assert "  lead        created by batch 20" in text
-    assert "as it is sent it gets the label sync-{batch} besides" in text
+    assert "when it is sent, it also gets the label sync-{batch}" in text
     shown = world.json("drift", "show", "erp.companies:1")
     assert shown["changes"][0] == {"field": "name", "was": "Firm 1", "is": "Other 1"}
 

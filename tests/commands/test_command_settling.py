@@ -61,7 +61,7 @@ def test_a_rejected_lead_is_sent_again_at_once(world: World) -> None:
 def test_what_is_unfit_is_read_again_at_the_next_poll_although_its_date_did_not_move(world: World) -> None:
     unfit(world, [1, 2])
     world.sql("UPDATE companies SET name = 'Firm 1' WHERE id = 1")
-    said = "to be read again at the next poll of the stream, and sent if it can be"
+    said = "to be read again at the stream's next poll, and sent if possible"
     assert settle(world, "quarantine", "retry", "--all").stdout == f"2 records: {said}\n"
     assert "(read again at the next poll)" in world.run("quarantine", "list").stdout
     again = settle(world, "quarantine", "retry", "--all")
@@ -85,7 +85,7 @@ def test_what_is_mended_comes_back_by_itself(world: World) -> None:
 def test_what_was_dropped_comes_back_only_when_it_changes(world: World) -> None:
     unfit(world, [1])
     dropped = settle(world, "quarantine", "drop", "--reason", "longer than 256")
-    assert dropped.stdout == "1 record: forgotten until it changes at its source\n"
+    assert dropped.stdout == "1 record: forgotten until changed at the source\n"
     assert states(world) == {"forgotten": 1}
     world.write_config(replace=TRUNCATES)
     assert once(world) == 0
@@ -111,7 +111,7 @@ def test_what_is_approved_under_an_edited_mapping_is_sent_as_the_new_one_has_it(
     held(world, [1])
     world.write_config(replace={'industry = "industry"': ""})
     world.run("once", "-q", "erp.people")  # the new mapping is in force, and has not judged this stream yet
-    assert "to be read again at the next poll" in settle(world, "held", "approve", "--all").stdout
+    assert "to be read again at the stream's next poll" in settle(world, "held", "approve", "--all").stdout
     assert once(world) == 1
     (lead,) = [each["lead"] for each in world.sandbox.leads()]
     assert "industry" not in lead

@@ -90,11 +90,11 @@ def test_a_resting_workspace_says_why_until_when_and_what_to_do(world: World) ->
     world.run("once", key="no-such-key")
     rest = world.json("status")["workspaces"]["main"]["rest"]
     assert (rest["why"], rest["cause"]) == ("credentials", "the API key is not valid (401)")
-    assert "put a valid one" in rest["hint"]
+    assert "set a valid key" in rest["hint"]
     assert rest["next_try"] > "2020"
     assert "rests (credentials): the API key is not valid (401); next try in " in world.run("status").stdout
 
-    assert world.run("status").stdout.count("put a valid one") == 1
+    assert world.run("status").stdout.count("set a valid key") == 1
 
     world.run("once")
     assert world.json("status")["workspaces"]["main"]["rest"] is None

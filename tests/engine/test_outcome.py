@@ -150,20 +150,20 @@ def test_every_status_with_every_body(name: str) -> None:
     ("status", "name", "cause"),
     [
         (200, "created", "created"),
-        (201, "created", "the answer says that the leads were created, under a status of 201"),
-        (200, "another status inside", "the answer is a 200 that says another status inside"),
+        (201, "created", "the answer says that the leads were created, but its status is 201"),
+        (200, "another status inside", "the answer is a 200 whose body names another status"),
         (200, "not true", "the server's answer does not say that the leads were created (200)"),
         (401, "key", "the API key is not valid (401)"),
         (403, "key", "the API key has no access to this workspace (403)"),
-        (408, "empty", "the server gave up waiting, and nobody can know for what (408)"),
+        (408, "empty", "the server timed out, and the leads may have been created (408)"),
         (429, "slower", "too many requests (429)"),
         (503, "page", "the server is unavailable (503)"),
         (400, "over 5", "the plan has room for fewer leads"),
         (400, "free plan", "the plan's limit of leads is reached"),
         (400, "too many", "too many leads in one batch"),
-        (400, "page", "a 400 that is not the API's own"),
+        (400, "page", "a 400 that did not come from the API"),
         (413, "page", "the server rejected the batch (413)"),
-        (403, "page", "a 403 that is not the API's own"),
+        (403, "page", "a 403 that did not come from the API"),
     ],
 )
 def test_an_outcome_says_what_it_is_in_fixed_words(status: int, name: str, cause: str) -> None:
@@ -290,8 +290,8 @@ def test_every_exception_of_the_client_has_a_verdict(kind: type[Exception]) -> N
 @pytest.mark.parametrize(
     ("error", "began_writing", "timed_out", "expected"),
     [
-        (httpx.ReadError("x"), True, True, Outcome("in_doubt", "no answer: the time-out was over")),
-        (httpx.ConnectError("x"), True, True, Outcome("in_doubt", "no answer: the time-out was over")),
+        (httpx.ReadError("x"), True, True, Outcome("in_doubt", "no answer within the timeout")),
+        (httpx.ConnectError("x"), True, True, Outcome("in_doubt", "no answer within the timeout")),
         (
             httpx.ConnectTimeout("x"),
             False,

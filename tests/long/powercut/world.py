@@ -168,7 +168,7 @@ class Wire(LeadsClient):
 
 def _answer(fate: Fate, *, refused: bool) -> ApiResponse | Outcome:
     if fate in {"lost", "never"}:
-        return Outcome("in_doubt", "no answer: the time-out was over")
+        return Outcome("in_doubt", "no answer within the timeout")
     if fate == "busy":
         return ApiResponse(429, b"", retry_after=0.0)
     if refused:
