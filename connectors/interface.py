@@ -3,7 +3,7 @@ offer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal, Protocol, runtime_checkable
@@ -307,6 +307,32 @@ class ComparesKeys(Protocol):
         the schema are reported beside these.
         """
         ...
+
+
+@runtime_checkable
+class Announces(Protocol):
+    """An extra of connectors whose source can announce that a stream may have changed. Only a hint to poll at once:
+    polls go on in their rhythm, and find what was never announced."""
+
+    def announced(self, streams: Sequence[StreamSpec], stop: Callable[[], bool]) -> Iterator[str]:
+        """Yield the name of a stream each time something is announced, and all of them once at the beginning. Waits in
+        between, and asks `stop` every second or so. Raises SourceUnavailable, SourceRefused."""
+        ...
+
+
+@runtime_checkable
+class Listens(Protocol):
+    """An extra of a stream's options: where the source announces changes of the stream; None if nobody listens."""
+
+    listen: str | None
+
+
+@runtime_checkable
+class HasRhythm(Protocol):
+    """An extra of a connector's type: how often its streams are read where `every` is not set, instead of the engine's
+    default. As often as costs the source next to nothing."""
+
+    every: timedelta
 
 
 @runtime_checkable

@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "discover": ("sync.commands.discover:discover", "Show what a source has: its objects, or the fields of one."),
     "once": ("sync.commands.once:once", "Poll every source once, deliver, and stop."),
     "run": ("sync.commands.run:run", "Poll and deliver until stopped: the daemon."),
+    "poke": ("sync.commands.poke:poke", "Let the running daemon poll now."),
     "status": ("sync.commands.status:status", "Show what is read, waiting, delivered or needs a person."),
     "doubt": ("sync.commands.doubt:doubt", "Settle batches whose outcome is unknown."),
     "quarantine": (

@@ -244,6 +244,22 @@ EVENTS: dict[str, Event] = {
         ("part", "seconds", "limit"),
     ),
     "moves_again": Event("info", "What had stalled proceeds; the watchdog is fed again.", ("part",)),
+    "poked": Event(
+        "debug",
+        "`poke` asked for polls of these streams now.",
+        ("streams",),
+    ),
+    "poke_off": Event(
+        "warning",
+        "The socket for `poke` cannot be made beside the ledger; polls go on in their rhythm.",
+        ("error",),
+    ),
+    "listen_failed": Event(
+        "warning",
+        "The channels of this source (`listen`) cannot be listened to; tried again until it works. Polls go on in "
+        "their rhythm. Once for each outage.",
+        ("source", "error", "hint"),
+    ),
     "clock_set": Event(
         "warning",
         "The machine's clock was set while the daemon runs: polls keep their rhythm, `cron` follows the new time.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib.resources import files
 from typing import Literal, cast
 from urllib.parse import urlsplit
@@ -161,6 +162,7 @@ class HubspotConnectorType:
     spacing."""
 
     name = "hubspot"
+    every = timedelta(minutes=1)
     source_options: type[BaseModel] = HubspotSource
     stream_options: type[BaseModel] = HubspotStream
     child_options: type[BaseModel] = HubspotChild

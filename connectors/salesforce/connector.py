@@ -6,6 +6,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -153,6 +154,7 @@ class SalesforceConnectorType:
     """The connector as the engine sees it before it opens a source."""
 
     name = "salesforce"
+    every = timedelta(minutes=2)
     source_options: type[BaseModel] = SalesforceSource
     stream_options: type[BaseModel] = SalesforceStream
     child_options: type[BaseModel] = SalesforceChild

@@ -26,6 +26,7 @@ from connectors.sql.cursors import Cursor, UnfitCursor
 from connectors.sql.engines import facts_of
 from connectors.sql.errors import Unconvertible
 from connectors.sql.keys import key_name
+from connectors.sql.listening import listen_finding
 from connectors.sql.moments import DAY, canonical
 from connectors.sql.newest import (
     Newest,
@@ -81,6 +82,8 @@ def look_at(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> Se
     findings = list(server_findings(database, plan.spec.name))
     # `check` has to end even where no index helps.
     with database.within(PATIENCE) as quick:
+        if heard := listen_finding(quick, plan.spec):
+            findings.append(heard)
         look = _StreamCheck(CheckContext(database, quick, columns, plan.spec.name), plan)
         findings += look.stream()
         for child in plan.children:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -200,6 +201,11 @@ class SqlConnector:
                 times, unseen = listed_times([row[at] for row in found.rows], scale, horizon)
             yield Listing({"after": after} if full else None, list(zip(ids, times, strict=True)), unseen)
 
+    def announced(self, streams: Sequence[StreamSpec], stop: Callable[[], bool]) -> Iterator[str]:
+        from connectors.sql.listening import announced
+
+        return announced(self._database, streams, stop)
+
     def close(self) -> None:
         self._database.close()
 
@@ -247,6 +253,7 @@ class SqlConnectorType:
     """The SQL connector as the engine knows it before a source is opened."""
 
     name = "sql"
+    every = timedelta(seconds=30)
     source_options: type[BaseModel] = SqlSource
     stream_options: type[BaseModel] = SqlStream
     child_options: type[BaseModel] = SqlChild

@@ -44,7 +44,6 @@ path = "ledger.db"                                   # what was read and sent; k
 [sources.crm]
 connector = "sql"
 url = $url
-every = "5m"
 """
 
 

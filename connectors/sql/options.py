@@ -135,6 +135,12 @@ class SqlStream(_TableOrQuery):
         "or a number that grows with every change of any row (sequence).",
     )
 
+    listen: Identifier | None = Field(
+        None,
+        description="PostgreSQL only: a channel of NOTIFY. The stream is polled as soon as something is announced "
+        "there, and in its rhythm all the same.",
+    )
+
     @model_validator(mode="after")
     def _modified_as_needs_modified(self) -> SqlStream:
         if self.modified_as is not None and self.modified is None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from connectors.interface import ComparesKeys, ConnectorType
+from connectors.interface import ComparesKeys, ConnectorType, HasRhythm
 from sync.config.cross import tables
 from sync.config.explain import Location, keys_of, place, problems_of, unknown_key
 from sync.config.schema import (
@@ -27,6 +28,7 @@ from sync.config.schema import (
     Stream,
     Workspace,
 )
+from sync.shared.durations import Duration
 from sync.shared.errors import ConfigError, Problem
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -50,8 +52,10 @@ _OPTIONS = Field(alias=OWN_KEYS, exclude=True)
 
 
 @cache
-def source_model(source: type[BaseModel], stream: type[BaseModel], child: type[BaseModel]) -> type[Source]:
-    """Return the model of `[sources.X]` for a connector with these option models.
+def source_model(
+    source: type[BaseModel], stream: type[BaseModel], child: type[BaseModel], every: timedelta | None = None
+) -> type[Source]:
+    """Return the model of `[sources.X]` for a connector with these option models; `every` is its own rhythm, if any.
 
     Raises TypeError if the connector names a key that the engine's schema has.
     """
@@ -65,10 +69,14 @@ def source_model(source: type[BaseModel], stream: type[BaseModel], child: type[B
         options=(stream, _OPTIONS),
         children=(Mapping[Name, child], copy(Stream.model_fields["children"])),  # type: ignore[valid-type]  # made here
     )
+    rhythm = copy(Source.model_fields["every"])
+    if every is not None:
+        rhythm.default = every
     return create_model(
         "JoinedSource",
         __base__=Source,
         options=(source, _OPTIONS),
+        every=(Duration, rhythm),
         streams=(Mapping[Name, joined_stream], copy(Source.model_fields["streams"])),
     )
 
@@ -113,7 +121,8 @@ class Validation:
         if kind is None:
             found = self._table(_UnknownSource, table, where, _HOMES)
         else:
-            model = source_model(kind.source_options, kind.stream_options, kind.child_options)
+            rhythm = kind.every if isinstance(kind, HasRhythm) else None
+            model = source_model(kind.source_options, kind.stream_options, kind.child_options, rhythm)
             found = self._table(model, table, where, _homes(kind))
         self.problems += _mismatches(kind, table, where)
         return Source.model_construct(connector="", streams={}) if found is None else found

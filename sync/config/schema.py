@@ -322,7 +322,13 @@ class Source(Extended):
     """One system that records come from."""
 
     connector: str = Field(description=f"The kind of source: {', '.join(CONNECTORS)}.")
-    every: Duration = Field(timedelta(minutes=5), ge=_SECOND, le=_YEAR, description="How often its streams are read.")
+    every: Duration = Field(
+        timedelta(minutes=5),
+        ge=_SECOND,
+        le=_YEAR,
+        description="How often its streams are read. Where it is not set: a database every 30 s, HubSpot every minute, "
+        "Salesforce every two; and a stream whose polls take long, because it has no `modified` column, more seldom.",
+    )
     cron: Annotated[str, AfterValidator(check_cron)] | None = Field(
         None, description="Instead of every: minute, hour, day, month and weekday (mon, tue …)."
     )

@@ -32,6 +32,11 @@ LONGEST_BACKOFF = 3600.0
 """Seconds between two turns of a source that keeps failing, at the most."""
 IDLE_SAID_EVERY = 3600.0
 """Seconds between two log lines about polls that find nothing."""
+SHARE_OF_TIME = 0.1
+"""The part of the time that a stream's turns take at the most where the file does not say how often it is read: without
+a modified column each poll reads the whole table."""
+LONGEST_PAUSE = 300.0
+"""Seconds for which turns that take long make the next one wait, at the most."""
 TURN_PATIENCE = 30.0
 """Seconds that the successor of a stopped stream waits for the turn under way. After that it begins beside it: what the
 old turn still reads is not committed."""
@@ -77,6 +82,8 @@ class StreamWorker:
         self._stopped = False
         self._failures = 0
         self._not_before = 0.0
+        self._unhurried_until = 0.0
+        self._hurried = False
         self._reported = PollReport("poll")
         self._said_at = float("-inf")
         self.failure: Failure | None = None
@@ -93,6 +100,21 @@ class StreamWorker:
         trace.
         """
         return self._guarded(self._turn, deadline)
+
+    def scheduled_turn(self, deadline: float) -> list[PollReport]:
+        """Run one turn as `turn` does, unless the last ones took so long that they would be at work all the time."""
+        clock = self._engine.ledger.clock
+        began, hurried = clock.boot(), self._hurried
+        self._hurried = False
+        if began < self._unhurried_until and not hurried:
+            return []
+        reports = self.turn(deadline)
+        is_over = all(report.outcome == "complete" for report in reports)  # else the next turn goes on where it stopped
+        # what the file says is obeyed
+        if is_over and not self.source.model_fields_set & {"every", "cron"}:
+            took = clock.boot() - began
+            self._unhurried_until = clock.boot() + min(took / SHARE_OF_TIME - took, LONGEST_PAUSE)
+        return reports
 
     def judge_again(self) -> list[PollReport]:
         """Run only the first part of a turn, for records that wait to be judged again; return its reports."""
@@ -128,6 +150,12 @@ class StreamWorker:
             if self.is_stopping:
                 self.close()
         return reports
+
+    def hurry(self) -> float:
+        """Let the next scheduled turn begin however long the last one took; return the seconds for which a source that
+        failed keeps its rest all the same. Any thread may call it."""
+        self._hurried = True
+        return max(0.0, self._not_before - self._engine.ledger.clock.boot())
 
     def _begin(self) -> bool:
         # held by a turn under way, or by the closing of the connection

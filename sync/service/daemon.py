@@ -5,7 +5,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,9 @@ from sync.engine.ledger_opening import own_ledger
 from sync.engine.missing_secrets import missing_secrets, pinned, without
 from sync.engine.reload import Accepted, RefusedPart, Reload
 from sync.log import emit, few
+from sync.polling.turns import StreamWorker
 from sync.service import notices
+from sync.service.announcements import Announcements
 from sync.service.maintenance import (
     SupportEnds,
     maintain,
@@ -33,6 +35,7 @@ from sync.service.maintenance import (
     refuse_part,
     say_warnings,
 )
+from sync.service.poking import PokeSocket, Polls
 from sync.service.schedule import Schedule
 from sync.service.service import Service
 from sync.service.systemd import Notifier
@@ -41,6 +44,8 @@ from sync.shared.errors import ConfigError, LedgerBusy, LedgerError, SyncError
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 TICK, RELOAD_TICK = 1.0, 0.05
 """Seconds between two looks at what goes on, while nothing is heard; the shorter one while a reload is under way."""
+SETTLE_MARGIN = 0.5
+"""Seconds after `settle` at which a change is surely old enough, whatever the source's clock rounds."""
 MAINTENANCE_EVERY = 3600
 """Seconds."""
 
@@ -62,6 +67,7 @@ class Daemon:
         self._client = client
         self._fatal: BaseException | None = None
         self._schedule = Schedule()
+        self._announcements = Announcements(self._announced)
         self._ends = SupportEnds()
         self._reload: Reload | None = None
         self._reload_wanted = False
@@ -94,6 +100,7 @@ class Daemon:
             self._start(engine)
             for name, error in missing.sources.items():
                 refuse_part(RefusedPart(name, "", (), error, was_there=False), ledger)
+            socket = self._open_socket(engine)
             emit(
                 "started",
                 version=__version__,
@@ -103,7 +110,12 @@ class Daemon:
                 workspaces=few(engine.workers),
             )
             self._service.ready(engine, self._schedule)
-            self._listen(engine)
+            try:
+                self._listen(engine)
+            finally:
+                self._announcements.stop()
+                if socket:
+                    socket.close()
             self._shut_down(engine)
         if self._fatal:
             if isinstance(self._fatal, LedgerError):
@@ -128,6 +140,7 @@ class Daemon:
         self._schedule_ready(engine)
         self._schedule.every("maintenance", MAINTENANCE_EVERY, lambda: self._maintain(engine), at_once=False)
         self._schedule.start()
+        self._announcements.follow(engine.plan)
         self._ends.say(engine.plan.config, engine.ledger.clock.wall())
 
     def _listen(self, engine: Engine) -> None:
@@ -152,11 +165,40 @@ class Daemon:
         for name in engine.start_ready():
             stream = engine.streams[name]
             # a turn that hangs would block its successors for ever
-            turn = partial(stream.turn, POLL_DEADLINE)
+            turn = partial(stream.scheduled_turn, POLL_DEADLINE)
             if stream.source.cron is not None:
                 self._schedule.cron(name, stream.source.cron, turn)
             else:
                 self._schedule.every(name, stream.source.every.total_seconds(), turn)
+
+    def _open_socket(self, engine: Engine) -> PokeSocket | None:
+        """Listen for pokes. A daemon that cannot polls all the same."""
+        try:
+            return PokeSocket(engine.ledger.path, partial(self._poke, engine))
+        except OSError as error:
+            emit("poke_off", error=error.strerror)
+            return None
+
+    def _poke(self, engine: Engine, names: Sequence[str]) -> Polls:
+        """Let these streams be polled now, or all; in the socket's thread."""
+        polls: dict[str, float | None] = {}
+        for name in names or engine.streams:
+            stream = engine.streams.get(name)
+            polls[name] = stream.hurry() if stream else None
+            if stream is not None:
+                self._soon(stream)
+        emit("poked", streams=few(name for name, seconds in polls.items() if seconds is not None))
+        return polls
+
+    def _announced(self, name: str, settle: float) -> None:
+        # no sooner than what was announced can be read; a burst of announcements is one turn or two
+        self._schedule.soon(name, after=max(settle + SETTLE_MARGIN, TICK))
+
+    def _soon(self, stream: StreamWorker) -> None:
+        """Poll a stream now, and once more when what changes just now is old enough to be read."""
+        self._schedule.soon(stream.name)
+        if settle := stream.source.settle.total_seconds():
+            self._schedule.soon(stream.name, after=settle + SETTLE_MARGIN)
 
     def _recover_left(self, engine: Engine) -> None:
         """Recover the batches that were left to an older process, once no response to them can arrive any more."""
@@ -251,6 +293,7 @@ class Daemon:
         engine.adopt(fresh)
         for name in fresh.of_streams.ended:
             self._schedule.remove(name)
+        self._announcements.follow(engine.plan)
         # after the engine adopted it: `status` must not show what is not in force yet
         notices.in_force(config, engine.ledger)
         for each in accepted.refused:

@@ -45,6 +45,8 @@ class _Job:
     is_running: threading.Event = field(default_factory=threading.Event)
     missed_at: float | None = None
     """When its turn was found not to have begun in time, in seconds since boot."""
+    wanted: tuple[float, ...] = ()
+    """Times at which further turns were asked for, in seconds since boot, the earliest first."""
 
 
 class Schedule:
@@ -60,6 +62,7 @@ class Schedule:
         self._jobs: dict[str, _Job] = {}
         """Replaced, never changed: other threads read it."""
         self._made: Counter[str] = Counter()
+        self._asking = threading.Lock()
         self._scheduler = BackgroundScheduler(executors={"default": _ThreadPerJob()}, timezone=UTC)
 
     def every(self, name: str, seconds: float, work: Callable[[], object], *, at_once: bool = True) -> None:
@@ -89,6 +92,7 @@ class Schedule:
 
         def turn() -> None:
             job.is_running.set()
+            self._begun(job)
             try:
                 work()
             finally:
@@ -107,9 +111,31 @@ class Schedule:
                 self._scheduler.remove_job(self._jobs[name].id)
             self._jobs = {other: job for other, job in self._jobs.items() if other != name}
 
-    def soon(self, name: str) -> None:
-        """Let the job's next turn begin now."""
-        scheduled = self._scheduler.get_job(self._jobs[name].id) if name in self._jobs else None
+    def soon(self, name: str, *, after: float = 0.0) -> bool:
+        """Let a turn of the job begin now, or so many seconds from now; return False where there is no such job.
+
+        One that is under way began before it was asked for, so another one follows it.
+        """
+        job = self._jobs.get(name)
+        if job is None:
+            return False
+        at = self._clock.boot() + after
+        with self._asking:
+            times = sorted({*job.wanted, at})
+            # two are enough: the later one sees whatever those between would have seen, and the earlier one stays, so
+            # that asking again and again postpones nothing
+            job.wanted = (times[0], times[-1]) if len(times) > 1 else (at,)
+        if after <= 0:
+            self._begin(job)
+        return True
+
+    def _begun(self, job: _Job) -> None:
+        now = self._clock.boot()
+        with self._asking:
+            job.wanted = tuple(at for at in job.wanted if at > now)
+
+    def _begin(self, job: _Job) -> None:
+        scheduled = None if job.is_running.is_set() else self._scheduler.get_job(job.id)
         if scheduled is not None:
             scheduled.modify(next_run_time=datetime.now(UTC))
 
@@ -128,11 +154,12 @@ class Schedule:
         if not self._scheduler.running:
             return 0.0
         step = self._follow_the_clock()
-        for name, job in self._jobs.items():
-            if self._is_late(job):
-                # APScheduler may have slept through the time, or have counted from a clock that was set meanwhile: it
-                # looks at the wall before it waits for its lock
-                self.soon(name)
+        now = self._clock.boot()
+        for job in self._jobs.values():
+            # APScheduler may have slept through the time, or have counted from a clock that was set meanwhile: it looks
+            # at the wall before it waits for its lock; and it begins no turn that was asked for during another
+            if self._is_late(job) or any(at <= now for at in job.wanted):
+                self._begin(job)
         return step
 
     def _follow_the_clock(self) -> float:

@@ -129,6 +129,7 @@ DEFAULTS = {"workspace", "workspace.wire", "ledger", "log", "service", "guard", 
 EXAMPLES = {
     "api_key",
     "label",
+    "listen",
     "unknown_statuses",
     "url",
     "cron",

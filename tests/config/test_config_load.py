@@ -4,9 +4,12 @@ import os
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from connectors.interface import OffersStarters
+from connectors.registry import connector_type
 from sync.config.load import find_config, load_config, warnings_of
 from sync.config.mappings import compile_all
 from sync.config.schema import Config, Stream
@@ -223,3 +226,15 @@ class TestWarnings:
         text = good.replace(KEY, f'{KEY}\non_unknown = "resend"')
         config = load(text.replace('connector = "shelf"', 'connector = "shelf"\noverlap = "4s"'))
         assert self.warned(config) == ["workspaces.main.on_unknown", "sources.erp.overlap"]
+
+
+@pytest.mark.parametrize(("connector", "every"), [("sql", 30), ("hubspot", 60), ("salesforce", 120)])
+def test_a_source_is_polled_as_often_as_its_kind_allows(connector: str, every: int, tmp_path: Path) -> None:
+    (starter, *_) = cast("OffersStarters", connector_type(connector)).starters().values()
+    path = tmp_path / "config.toml"
+    path.write_text(starter)
+    (source,) = load_config(path).sources.values()
+    assert source.every == timedelta(seconds=every)
+    path.write_text(starter.replace(f'connector = "{connector}"', f'connector = "{connector}"\nevery = "7m"'))
+    (source,) = load_config(path).sources.values()
+    assert source.every == timedelta(minutes=7), "what the file says counts"

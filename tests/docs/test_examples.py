@@ -95,7 +95,7 @@ def test_every_command_works_as_it_stands(tmp_path: Path) -> None:
 
 
 def test_every_block_says_what_it_is() -> None:
-    assert {block.language for block in blocks()} <= {"sh", "toml", "text"}
+    assert {block.language for block in blocks()} <= {"sh", "toml", "text", "sql"}
     assert {block.mark for block in blocks("sh")} - {""} == NOT_RUN.keys()
 
 

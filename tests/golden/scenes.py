@@ -114,6 +114,8 @@ preview erp.nothing
 preview old.accounts
 discover nowhere
 reread erp.nothing
+poke
+poke erp.nothing
 ledger rename-stream erp.people erp.nothing --yes
 ledger create
 init config.toml
