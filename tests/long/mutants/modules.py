@@ -1,9 +1,12 @@
-"""The modules that decide, and for each the tests that must notice when it decides otherwise, as arguments of pytest.
+"""The modules that decide, and for each the tests that must notice when it decides otherwise, as arguments of pytest;
+and faults that mutmut would not think of.
 
 Tests that try thousands of values are left out: a mutant may cost each of them, and a table notices as well.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 
 def _of(file: str, *tests: str) -> tuple[str, ...]:
@@ -104,3 +107,38 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "state/receipts/compare.py": ("tests/state/test_receipts_compare.py",),
 }
+
+
+class Fault(NamedTuple):
+    """A text of a module, what takes its place, and the test that must notice."""
+
+    module: str
+    text: str
+    becomes: str
+    test: str
+
+
+FAULTS = (
+    Fault(
+        "state/disk.py",
+        "os.fsync(descriptor)",
+        "pass",
+        "tests/engine/test_durable.py::"
+        "test_a_receipt_is_on_the_disk_before_its_request_and_its_verdict_before_the_next",
+    ),
+    *(
+        Fault(
+            "state/database.py",
+            "PRAGMA synchronous = FULL",
+            f"PRAGMA synchronous = {other}",
+            "tests/engine/test_durable.py::test_every_connection_of_a_real_ledger_syncs_at_each_commit",
+        )
+        for other in ("NORMAL", "OFF")
+    ),
+    Fault(
+        "sync/polling/sweep.py",
+        "known.get(id_) != modified",
+        "id_ not in known",
+        "tests/engine/test_sweep.py::test_a_record_is_read_again_where_it_is_listed_with_another_time",
+    ),
+)
