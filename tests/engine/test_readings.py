@@ -29,9 +29,10 @@ class Names:
 
     asked: list[Mapping[str, Json]] = field(default_factory=list)
     needs_contacts: bool = False
+    codes: dict[str, Json] | None = None
 
     def fingerprinted(self, projected: dict[str, Json]) -> dict[str, Json]:
-        return projected
+        return projected if self.codes is None else self.codes
 
     def project(self, data: Mapping[str, Json]) -> dict[str, Json]:
         return {key: data.get(key) for key in ("name", "skip", "more")}
@@ -69,6 +70,8 @@ def test_a_lead_keeps_its_values_and_its_wire_until_it_is_sent() -> None:
     assert got.reading.version.mapping == 3
     assert got.reading.version.modified == WHEN
     assert got.reading.payload == b'{"name":"Acme"}'
+    assert got.reading.version.wire_fp == HASHER.digest("wire", b'{"name":"Acme"}')
+    assert got.problems == ()
     assert got.reading.source == b'{"more":null,"name":" Acme ","skip":null}'
     assert got.reading.reason is None
     assert [str(note) for note in got.warnings] == ["emails: is no address"]
@@ -85,6 +88,22 @@ def test_fingerprints_are_keyed_and_see_just_what_the_mapping_reads() -> None:
     elsewhere = read_record(Record("7", {"name": "Acme"}, WHEN), Names(), 3, Hasher(b"j" * 32), None)
     assert elsewhere.reading.version.source_fp != one.reading.version.source_fp
     assert b"Acme" not in (one.reading.version.source_fp or b"") + (one.reading.version.wire_fp or b"")
+
+
+def test_in_which_order_a_source_lists_the_keys_of_a_value_is_no_change() -> None:
+    one, other = read({"name": {"b": 1, "a": 2}}), read({"name": {"a": 2, "b": 1}})
+    assert one.reading.version.source_fp == other.reading.version.source_fp
+    assert one.reading.source == other.reading.source
+
+
+def test_a_label_that_is_renamed_is_no_change_of_its_record_and_another_code_is_one() -> None:
+    def coded(label: str, codes: dict[str, Json]) -> Reading:
+        return read_record(Record("7", {"name": label}, WHEN), Names(codes=codes), 3, HASHER, None).reading
+
+    before, renamed = coded("Customer", {"name": "c", "skip": None}), coded("Client", {"skip": None, "name": "c"})
+    assert before.version.source_fp == renamed.version.source_fp
+    assert before.source != renamed.source, "the mapping reads labels"
+    assert before.version.source_fp != coded("Customer", {"name": "d", "skip": None}).version.source_fp
 
 
 def test_the_same_fingerprint_is_not_the_same_for_source_and_wire() -> None:
@@ -133,6 +152,7 @@ def test_a_reading_names_its_record_its_origin_and_if_the_source_says_that_it_mo
     record = Record("7", data, WHEN, moved=moved, **marks)
     reading = read_record(record, Names(), 3, HASHER, stored, origin=ORIGIN).reading
     assert (reading.id, reading.moved, reading.origin) == ("7", moved, ORIGIN)
+    assert (reading.version.modified, reading.version.mapping) == (WHEN, 3)
     assert reading.merged_into == marks.get("merged_into")
     assert reading.mapped is (kind != "unchanged")
 
@@ -153,6 +173,12 @@ def test_contacts_are_looked_at_only_where_something_is_matched_by_them() -> Non
     assert look(stored, inside=True).contacts == seen.contacts
     assert look(stored, inside=False).mapped is False
     assert look(replace(stored, nested=2), inside=True).mapped is False
+
+
+def test_what_cannot_be_a_lead_is_not_mapped_again_for_its_contacts() -> None:
+    unfit = known(read({"name": "Secret Holdings"}).reading.version)
+    record = Record("7", {"name": "Secret Holdings"}, WHEN)
+    assert read_record(record, Names(), 3, HASHER, unfit, inside=True).reading.mapped is False
 
 
 @pytest.mark.parametrize("inside", [True, False])
@@ -207,8 +233,8 @@ def test_a_record_that_comes_back_from_the_dead_is_mapped() -> None:
 def test_values_that_json_cannot_carry_make_a_record_unusable(data: dict[str, Any]) -> None:
     got = read(data)
     assert got.reading.version == Version("unfit", WHEN, 3, None, None)
-    assert "JSON" in (got.reading.reason or "")
-    assert len(got.problems) == 1
+    assert got.problems == (Note("", "holds text or nesting that JSON cannot carry"),)
+    assert orjson.loads(got.reading.reason or "") == [got.problems[0].as_json()]
 
 
 def test_a_record_that_its_connector_cannot_use_is_unfit_with_its_reason() -> None:

@@ -66,6 +66,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         ),
         *_of(
             "tests/state/test_twins_merged.py",
+            "test_a_survivor_has_its_losers_lead[survivor, tombstone-in_doubt-duplicate-known]",
             "test_a_survivor_has_its_losers_lead[tombstone, survivor-sending-duplicate-known]",
             "test_a_survivor_on_the_wire_is_judged_after_its_verdict",
             "test_one_more_lead_of_a_survivor_that_changed_lists_nobody",
