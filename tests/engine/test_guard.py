@@ -39,6 +39,7 @@ def test_more_than_max_new(leads: int, most: int, held: bool) -> None:
         (100, 0, Usual(0, 28), None),
         (101, 0, Usual(0, 28), "101 new leads (usually 0 a day, over the last 28 days)"),
         (101, 0, Usual(300, 28), None),  # ten times 10.7 a day
+        (108, 0, Usual(300, 28), "108 new leads (usually 11 a day, over the last 28 days)"),
         (101, 0, Usual(3, 28), "101 new leads (usually 0.1 a day, over the last 28 days)"),
         (101, 0, Usual(1, 28), "101 new leads (usually 0.1 a day, over the last 28 days)"),
         (120, 0, Usual(12, 1), None),

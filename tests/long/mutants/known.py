@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+JUDGE = "sync/polling/judge.py"
 OUTCOME = "sync/delivery/outcome.py"
 ON_REJECTED = (
     'answer: ApiResponse, *, unknown_statuses: Collection[int] = (), on_rejected: Literal["bisect", "hold"] = "bisect"'
 )
 BASE = 'base = Outcome("in_doubt", "", status, message, answer.retry_after, account=answer.account)'
 ON_UNKNOWN = 'on_unknown="resend" if given_up else "hold",'
+FINGERPRINTED = "fingerprinted = source if codes is projected else orjson.dumps(codes, option=orjson.OPT_SORT_KEYS)"
+IS_KNOWN = 'return latest.mapping == number and latest.source_fp == source_fp and latest.fit != "deleted"'
+NO_JSON = 'return _unusable(record, number, Note("", "holds text or nesting that JSON cannot carry", None), origin)'
+NO_RECORD = 'return _unusable(record, number, Note("", record.problem or "", None), origin)'
+QUICK = 'if reading.version.fit == "eligible" and rules.since is None and not rules.baseline:'
+ROUNDED = 'return f"{number:,.0f}" if number >= 10 or not number else f"{max(number, 0.1):.1f}".removesuffix(".0")'
 SINCE = 'since = max(self.began, min(self.ended - USUAL_DAYS * DAY, few["ended_at"] if few else self.began))'
 
 
@@ -64,6 +71,28 @@ KNOWN: tuple[Known, ...] = (
         "state = settle(version, lead_exists=False).state",
         "state = settle(version, lead_exists=None).state",
         "only its truth is asked for",
+    ),
+    Known(
+        JUDGE,
+        FINGERPRINTED,
+        FINGERPRINTED.replace("if codes is projected", "if (codes is projected) and False"),
+        "the same text: the condition saves making it again",
+    ),
+    *(Known(JUDGE, line, line.replace(", None)", ", )"), "a note is about no length") for line in (NO_JSON, NO_RECORD)),
+    Known(JUDGE, NO_RECORD, NO_RECORD.replace('or ""', 'or "XXXX"'), "it is called where there is a problem"),
+    *(
+        Known(JUDGE, IS_KNOWN, IS_KNOWN.replace("deleted", other), "of what is gone no fingerprint is kept")
+        for other in ("XXdeletedXX", "DELETED")
+    ),
+    *(
+        Known(JUDGE, QUICK, QUICK.replace("eligible", other), "the long way decides the same")
+        for other in ("XXeligibleXX", "ELIGIBLE")
+    ),
+    Known(
+        "sync/polling/guard.py",
+        ROUNDED,
+        ROUNDED.replace("number >= 10", "number > 10"),
+        "of ten no decimal place is left over either",
     ),
     Known(
         "state/gate.py",
