@@ -50,6 +50,7 @@ def test_more_than_max_new(leads: int, most: int, held: bool) -> None:
         (60, 300, Usual(250, 7), "60 new leads, 360 within 24 hours (usually 36 a day, over the last 7 days)"),
         (140, 0, Usual(280, 28, 7), None),  # a week's leads at once, twice what is usual
         (141, 0, Usual(280, 28, 7), "141 new leads, 141 within 7 days (usually 10 a day, over the last 28 days)"),
+        (101, 0, Usual(280, 28, 2), "101 new leads, 101 within 2 days (usually 10 a day, over the last 28 days)"),
         (2000, 18_000, Usual(2000, 1), None),  # a busy stream in its first days
         (20_000, 0, Usual(34_552, 28), "20,000 new leads (usually 1,234 a day, over the last 28 days)"),
     ],
@@ -71,6 +72,13 @@ def test_more_than_usual(leads: int, today: int, usual: Usual | None, said_of_it
 )
 def test_factor_and_at_least(guard: Guard, leads: int, held: bool) -> None:
     assert bool(said(GuardFigures(leads, usual=Usual(2800, 28)), guard)) == held
+
+
+@pytest.mark.parametrize(("since", "most"), [(1.99, 150), (2, 400), (3, 600)])
+def test_from_two_days_without_a_reading_on_a_backlog_may_be_twice_as_much_as_is_usual(since: float, most: int) -> None:
+    guard, usual = Guard(factor=1.5, at_least=0), Usual(2800, 28, since)
+    assert said(GuardFigures(most, usual=usual), guard) == []
+    assert said(GuardFigures(most + 1, usual=usual), guard) != []
 
 
 def test_too_many_in_both_ways_says_both() -> None:

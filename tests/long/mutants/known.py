@@ -18,6 +18,7 @@ NO_RECORD = 'return _unusable(record, number, Note("", record.problem or "", Non
 QUICK = 'if reading.version.fit == "eligible" and rules.since is None and not rules.baseline:'
 ROUNDED = 'return f"{number:,.0f}" if number >= 10 or not number else f"{max(number, 0.1):.1f}".removesuffix(".0")'
 SINCE = 'since = max(self.began, min(self.ended - USUAL_DAYS * DAY, few["ended_at"] if few else self.began))'
+TOO_MANY = "if not self._notes and self._left.leads + self._report.queued > self._job.guard.max_new:"
 
 
 class Known(NamedTuple):
@@ -93,6 +94,12 @@ KNOWN: tuple[Known, ...] = (
         ROUNDED,
         ROUNDED.replace("number >= 10", "number > 10"),
         "of ten no decimal place is left over either",
+    ),
+    Known(
+        "sync/polling/guard.py",
+        TOO_MANY,
+        TOO_MANY.replace(" > ", " >= "),
+        "figures of the poll only save a query: the ledger's decide",
     ),
     Known(
         "state/gate.py",
