@@ -97,7 +97,7 @@ def emptied(now: int, before: int, had: int, *, still: int = 0) -> list[str]:
         now=Filled(now, {"phoneNumber": still, "name": now, "isContact": now, "labels": 0}),
         before=Filled(before, {"phoneNumber": had, "name": before, "isContact": before, "labels": before}),
     )
-    return said(figures)
+    return said(figures, Guard(max_new=1_000_000))
 
 
 def test_a_field_that_nearly_all_had_and_now_none_has() -> None:
@@ -113,7 +113,9 @@ def test_a_field_that_nearly_all_had_and_now_none_has() -> None:
         (20, 19, 19, False),  # too few before
         (20, 1000, 0, False),  # nobody ever had it
         (20, 1000, 498, False),  # a share of 0.4980: one in 970,000
+        (20, 1000, 499, True),  # 0.4990: one in 1,007,000
         (20, 1000, 500, True),  # 0.5: one in 1,048,576
+        (7000, 1000, 0, False),
         (5000, 1000, 1, False),
         (7000, 1000, 1, True),
         (100, 1000, 100, False),
@@ -153,6 +155,7 @@ def test_the_share_is_not_rounded_up_to_all(had: int, share: str) -> None:
         (10, 8, False),
         (110, 99, True),  # exactly nine of ten
         (110, 98, False),
+        (1000, 899, False),
         (0, 0, False),
     ],
 )

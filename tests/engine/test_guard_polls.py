@@ -200,6 +200,16 @@ def test_an_emptied_field_is_named_by_its_key(world_with: Worlds) -> None:
     assert '"field":"phones"' in world.rows("SELECT reason FROM records WHERE state = 'held'")[0]["reason"]
 
 
+def test_leads_that_were_let_go_after_the_first_scan_tell_what_is_usual_of_a_field(world_with: Worlds) -> None:
+    world = world_with().after_its_first_scan()
+    world.shelf.put(range(100))
+    world.poll()
+    assert len(world.deliver()) == 100
+    world.shelf.put(range(200, 230), phone=None)
+    assert world.poll().set_aside == 30
+    assert world.reasons() == ["is empty in all 30 new leads; 100 % of the 100 before had it"]
+
+
 def test_an_edited_mapping_that_drops_a_field_is_no_surprise(world_with: Worlds) -> None:
     world = world_with().after_its_first_scan(100)
     world.lead = {**world.lead, "phones": "[mobile]"}

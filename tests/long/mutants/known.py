@@ -11,6 +11,7 @@ ON_REJECTED = (
 )
 BASE = 'base = Outcome("in_doubt", "", status, message, answer.retry_after, account=answer.account)'
 ON_UNKNOWN = 'on_unknown="resend" if given_up else "hold",'
+BY_CHANCE = "if had and not now.having.get(name) and (1 - share) ** now.leads < CHANCE:"
 FINGERPRINTED = "fingerprinted = source if codes is projected else orjson.dumps(codes, option=orjson.OPT_SORT_KEYS)"
 IS_KNOWN = 'return latest.mapping == number and latest.source_fp == source_fp and latest.fit != "deleted"'
 NO_JSON = 'return _unusable(record, number, Note("", "holds text or nesting that JSON cannot carry", None), origin)'
@@ -94,6 +95,12 @@ KNOWN: tuple[Known, ...] = (
         ROUNDED,
         ROUNDED.replace("number >= 10", "number > 10"),
         "of ten no decimal place is left over either",
+    ),
+    Known(
+        "sync/polling/guard.py",
+        BY_CHANCE,
+        BY_CHANCE.replace(" < CHANCE", " <= CHANCE"),
+        "no share of whole leads has just this chance",
     ),
     Known(
         "sync/polling/guard.py",

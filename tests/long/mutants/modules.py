@@ -18,7 +18,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "sync/delivery/pace.py": ("tests/engine/test_pace.py", "-k", "not whatever_comes and not for_years"),
     "sync/polling/judge.py": ("tests/engine/test_judge.py", "tests/engine/test_readings.py"),
     "sync/polling/sweep.py": ("tests/engine/test_sweep.py",),
-    "sync/polling/guard.py": ("tests/engine/test_guard.py", "tests/engine/test_guard_polls.py"),
+    "sync/polling/guard.py": (
+        "tests/engine/test_guard.py",
+        "tests/engine/test_guard_polls.py",
+        "tests/engine/test_reread.py::test_each_page_is_held_at_once",
+    ),
     "state/parts.py": (
         "tests/state/test_bisecting.py",
         "tests/state/test_verdicts_decide.py",
