@@ -12,8 +12,11 @@ ON_REJECTED = (
 BASE = 'base = Outcome("in_doubt", "", status, message, answer.retry_after, account=answer.account)'
 ON_UNKNOWN = 'on_unknown="resend" if given_up else "hold",'
 BY_CHANCE = "if had and not now.having.get(name) and (1 - share) ** now.leads < CHANCE:"
+BY_STATEMENT = 'if verdict == "created" and positions is None:'
+DELIVERED = "by_stream += _deliver(connection, batch, self._now())"
 FINGERPRINTED = "fingerprinted = source if codes is projected else orjson.dumps(codes, option=orjson.OPT_SORT_KEYS)"
 IS_KNOWN = 'return latest.mapping == number and latest.source_fp == source_fp and latest.fit != "deleted"'
+NAMES = 'names = dict(connection.execute("SELECT id, name FROM streams").fetchall()) if rows else {}'
 NO_JSON = 'return _unusable(record, number, Note("", "holds text or nesting that JSON cannot carry", None), origin)'
 NO_RECORD = 'return _unusable(record, number, Note("", record.problem or "", None), origin)'
 QUICK = 'if reading.version.fit == "eligible" and rules.since is None and not rules.baseline:'
@@ -161,6 +164,25 @@ KNOWN: tuple[Known, ...] = (
         'said: str = "XXXX",',
         "a person's word puts nothing in quarantine",
     ),
+    Known(
+        "state/verdicts.py",
+        "by_size: bool = False,",
+        "by_size: bool = True,",
+        "a person's word makes no parts; every other caller says it",
+    ),
+    *(
+        Known("state/verdicts.py", BY_STATEMENT, BY_STATEMENT.replace(text, other), "`follow` decides the same")
+        for text, other in (("created", "XXcreatedXX"), ("created", "CREATED"), ("is None", "is not None"))
+    ),
+    Known("state/verdicts.py", DELIVERED, DELIVERED.replace("batch", "None"), "`follow` decides the same"),
+    Known("state/verdicts.py", DELIVERED, DELIVERED.replace("+=", "="), "the first to be counted"),
+    Known(
+        "state/verdicts.py",
+        'moved["delivered"] += by_stream.total()',
+        'moved["delivered"] = by_stream.total()',
+        "the first to be counted",
+    ),
+    Known("state/verdicts.py", NAMES, NAMES.replace("if rows", "if (rows) or True"), "the condition saves a query"),
     Known(
         "state/parts.py",
         "return max(int(connection.execute(sql).fetchone()[0] or 0) for sql in _GREATEST) + 1",
