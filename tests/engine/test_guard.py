@@ -39,6 +39,7 @@ def test_more_than_max_new(leads: int, most: int, held: bool) -> None:
         (100, 0, Usual(0, 28), None),
         (101, 0, Usual(0, 28), "101 new leads (usually 0 a day, over the last 28 days)"),
         (101, 0, Usual(300, 28), None),  # ten times 10.7 a day
+        (108, 0, Usual(300, 28), "108 new leads (usually 11 a day, over the last 28 days)"),
         (101, 0, Usual(3, 28), "101 new leads (usually 0.1 a day, over the last 28 days)"),
         (101, 0, Usual(1, 28), "101 new leads (usually 0.1 a day, over the last 28 days)"),
         (120, 0, Usual(12, 1), None),
@@ -49,6 +50,7 @@ def test_more_than_max_new(leads: int, most: int, held: bool) -> None:
         (60, 300, Usual(250, 7), "60 new leads, 360 within 24 hours (usually 36 a day, over the last 7 days)"),
         (140, 0, Usual(280, 28, 7), None),  # a week's leads at once, twice what is usual
         (141, 0, Usual(280, 28, 7), "141 new leads, 141 within 7 days (usually 10 a day, over the last 28 days)"),
+        (101, 0, Usual(280, 28, 2), "101 new leads, 101 within 2 days (usually 10 a day, over the last 28 days)"),
         (2000, 18_000, Usual(2000, 1), None),  # a busy stream in its first days
         (20_000, 0, Usual(34_552, 28), "20,000 new leads (usually 1,234 a day, over the last 28 days)"),
     ],
@@ -72,6 +74,13 @@ def test_factor_and_at_least(guard: Guard, leads: int, held: bool) -> None:
     assert bool(said(GuardFigures(leads, usual=Usual(2800, 28)), guard)) == held
 
 
+@pytest.mark.parametrize(("since", "most"), [(1.99, 150), (2, 400), (3, 600)])
+def test_from_two_days_without_a_reading_on_a_backlog_may_be_twice_as_much_as_is_usual(since: float, most: int) -> None:
+    guard, usual = Guard(factor=1.5, at_least=0), Usual(2800, 28, since)
+    assert said(GuardFigures(most, usual=usual), guard) == []
+    assert said(GuardFigures(most + 1, usual=usual), guard) != []
+
+
 def test_too_many_in_both_ways_says_both() -> None:
     assert said(GuardFigures(6200, usual=Usual(336, 28))) == [
         "6,200 new leads in one poll; max_new is 5,000",
@@ -88,7 +97,7 @@ def emptied(now: int, before: int, had: int, *, still: int = 0) -> list[str]:
         now=Filled(now, {"phoneNumber": still, "name": now, "isContact": now, "labels": 0}),
         before=Filled(before, {"phoneNumber": had, "name": before, "isContact": before, "labels": before}),
     )
-    return said(figures)
+    return said(figures, Guard(max_new=1_000_000))
 
 
 def test_a_field_that_nearly_all_had_and_now_none_has() -> None:
@@ -104,7 +113,9 @@ def test_a_field_that_nearly_all_had_and_now_none_has() -> None:
         (20, 19, 19, False),  # too few before
         (20, 1000, 0, False),  # nobody ever had it
         (20, 1000, 498, False),  # a share of 0.4980: one in 970,000
+        (20, 1000, 499, True),  # 0.4990: one in 1,007,000
         (20, 1000, 500, True),  # 0.5: one in 1,048,576
+        (7000, 1000, 0, False),
         (5000, 1000, 1, False),
         (7000, 1000, 1, True),
         (100, 1000, 100, False),
@@ -144,6 +155,7 @@ def test_the_share_is_not_rounded_up_to_all(had: int, share: str) -> None:
         (10, 8, False),
         (110, 99, True),  # exactly nine of ten
         (110, 98, False),
+        (1000, 899, False),
         (0, 0, False),
     ],
 )

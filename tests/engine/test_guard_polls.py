@@ -184,7 +184,8 @@ def test_as_soon_as_there_are_too_many_they_are_held_and_make_room(world_with: W
     seen: list[tuple[int, int]] = []
     world.shelf.before_page = lambda _: seen.append((len(world.ids("pending")), len(world.ids("held"))))
     with logged() as events:
-        assert world.poll().outcome == "complete"
+        report = world.poll()
+    assert (report.outcome, report.set_aside) == ("complete", 65)
     assert seen == [(0, 0), (10, 0), (20, 0), (0, 30), (0, 40), (0, 50), (0, 60), (0, 65)]
     assert world.reasons() == ["65 new leads in one poll; max_new is 25"]
     assert [event["leads"] for event in events if event["event"] == "held"] == [65]
@@ -197,6 +198,16 @@ def test_an_emptied_field_is_named_by_its_key(world_with: Worlds) -> None:
     assert world.deliver() == set()
     assert world.reasons() == ["is empty in all 30 new leads; 100 % of the 100 before had it"]
     assert '"field":"phones"' in world.rows("SELECT reason FROM records WHERE state = 'held'")[0]["reason"]
+
+
+def test_leads_that_were_let_go_after_the_first_scan_tell_what_is_usual_of_a_field(world_with: Worlds) -> None:
+    world = world_with().after_its_first_scan()
+    world.shelf.put(range(100))
+    world.poll()
+    assert len(world.deliver()) == 100
+    world.shelf.put(range(200, 230), phone=None)
+    assert world.poll().set_aside == 30
+    assert world.reasons() == ["is empty in all 30 new leads; 100 % of the 100 before had it"]
 
 
 def test_an_edited_mapping_that_drops_a_field_is_no_surprise(world_with: Worlds) -> None:
@@ -318,6 +329,7 @@ def test_what_was_held_before_a_kill_counts_with_what_comes_after(world_with: Wo
     world.shelf.put(range(100, 130))
     killed(world, 2)
     assert len(world.ids("held")) == 20
+    assert world.reasons() == ["20 new leads in one poll; max_new is 15"]
     world.poll()
     assert world.deliver() == set()
     assert world.reasons() == ["30 new leads in one poll; max_new is 15"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from state.diagram import Version
 from state.key_files import Hasher
-from state.rows import Stored
+from state.rows import Contact, Origin, Reading, Stored
 from sync.mapping.identity import Identity
 from sync.mapping.result import Filtered, Lead, Note, Unfit
 from sync.polling.judge import SOURCE_LIMIT, NotedReading, read_record
@@ -25,15 +25,17 @@ WHEN, LATER = "2026-01-01T00:00:00.000000Z", "2026-01-02T00:00:00.000000Z"
 
 @dataclass
 class Names:
-    """A mapping that reads `name` and `skip`; it counts how often it was asked for a lead."""
+    """A mapping that reads `name`, `skip` and `more`; it counts how often it was asked for a lead."""
 
     asked: list[Mapping[str, Json]] = field(default_factory=list)
+    needs_contacts: bool = False
+    codes: dict[str, Json] | None = None
 
     def fingerprinted(self, projected: dict[str, Json]) -> dict[str, Json]:
-        return projected
+        return projected if self.codes is None else self.codes
 
     def project(self, data: Mapping[str, Json]) -> dict[str, Json]:
-        return {key: data.get(key) for key in ("name", "skip")}
+        return {key: data.get(key) for key in ("name", "skip", "more")}
 
     def apply(self, data: Mapping[str, Json]) -> Filtered | Lead | Unfit:
         self.asked.append(data)
@@ -42,17 +44,14 @@ class Names:
         name = str(data.get("name") or "")
         if len(name) > 10:
             return Unfit((Note("name", "is longer than 10 characters", len(name), "shorten it"),))
-        return Lead(orjson.dumps({"name": name.strip()}), (Note("emails", "is no address"),), {"name": name.strip()})
+        document: dict[str, Json] = {"name": name.strip()}
+        return Lead(orjson.dumps(document), (Note("emails", "is no address"),), document, lost=(("emails", "none"),))
 
     def identities(self, document: Mapping[str, Json]) -> list[Identity]:
         return [("email", str(document["name"]).lower())]
 
     def identities_of_contacts(self, document: Mapping[str, Json]) -> list[list[Identity]]:
-        return []
-
-    @property
-    def needs_contacts(self) -> bool:
-        return False
+        return [[("email", f"{name}@x.example")] for name in str(document["name"]).lower().split()]
 
 
 def read(
@@ -71,9 +70,12 @@ def test_a_lead_keeps_its_values_and_its_wire_until_it_is_sent() -> None:
     assert got.reading.version.mapping == 3
     assert got.reading.version.modified == WHEN
     assert got.reading.payload == b'{"name":"Acme"}'
-    assert got.reading.source == b'{"name":" Acme ","skip":null}'
+    assert got.reading.version.wire_fp == HASHER.digest("wire", b'{"name":"Acme"}')
+    assert got.problems == ()
+    assert got.reading.source == b'{"more":null,"name":" Acme ","skip":null}'
     assert got.reading.reason is None
     assert [str(note) for note in got.warnings] == ["emails: is no address"]
+    assert got.lost == (("emails", "none"),)
     assert got.reading.values == [("email", HASHER.digest("email", b"acme"))]
 
 
@@ -86,6 +88,22 @@ def test_fingerprints_are_keyed_and_see_just_what_the_mapping_reads() -> None:
     elsewhere = read_record(Record("7", {"name": "Acme"}, WHEN), Names(), 3, Hasher(b"j" * 32), None)
     assert elsewhere.reading.version.source_fp != one.reading.version.source_fp
     assert b"Acme" not in (one.reading.version.source_fp or b"") + (one.reading.version.wire_fp or b"")
+
+
+def test_in_which_order_a_source_lists_the_keys_of_a_value_is_no_change() -> None:
+    one, other = read({"name": {"b": 1, "a": 2}}), read({"name": {"a": 2, "b": 1}})
+    assert one.reading.version.source_fp == other.reading.version.source_fp
+    assert one.reading.source == other.reading.source
+
+
+def test_a_label_that_is_renamed_is_no_change_of_its_record_and_another_code_is_one() -> None:
+    def coded(label: str, codes: dict[str, Json]) -> Reading:
+        return read_record(Record("7", {"name": label}, WHEN), Names(codes=codes), 3, HASHER, None).reading
+
+    before, renamed = coded("Customer", {"name": "c", "skip": None}), coded("Client", {"skip": None, "name": "c"})
+    assert before.version.source_fp == renamed.version.source_fp
+    assert before.source != renamed.source, "the mapping reads labels"
+    assert before.version.source_fp != coded("Customer", {"name": "d", "skip": None}).version.source_fp
 
 
 def test_the_same_fingerprint_is_not_the_same_for_source_and_wire() -> None:
@@ -112,6 +130,69 @@ def test_anything_else_is_mapped(changed: dict[str, Any]) -> None:
     assert len(names.asked) == 1
     assert got.reading.version != first
     assert got.reading.version.fit == ("filtered" if record.data.get("skip") else "eligible")
+
+
+ORIGIN = Origin(("former",))
+KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "eligible": ({"name": "Acme"}, {}),
+    "filtered": ({"skip": True}, {}),
+    "unfit": ({"name": "Secret Holdings"}, {}),
+    "no JSON": ({"name": 2**70}, {}),
+    "a connector's problem": ({"name": "Acme"}, {"problem": "its date is no date"}),
+    "deleted": ({}, {"deleted": True, "merged_into": "8"}),
+    "unchanged": ({"name": "Acme"}, {}),
+}
+
+
+@pytest.mark.parametrize("moved", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reading_names_its_record_its_origin_and_if_the_source_says_that_it_moved(kind: str, moved: bool) -> None:
+    data, marks = KINDS[kind]
+    stored = known(read(data).reading.version) if kind == "unchanged" else None
+    record = Record("7", data, WHEN, moved=moved, **marks)
+    reading = read_record(record, Names(), 3, HASHER, stored, origin=ORIGIN).reading
+    assert (reading.id, reading.moved, reading.origin) == ("7", moved, ORIGIN)
+    assert (reading.version.modified, reading.version.mapping) == (WHEN, 3)
+    assert reading.merged_into == marks.get("merged_into")
+    assert reading.mapped is (kind != "unchanged")
+
+
+def test_contacts_are_looked_at_only_where_something_is_matched_by_them() -> None:
+    def look(stored: Stored | None = None, *, inside: bool) -> Reading:
+        return read_record(Record("7", {"name": "Ann Bob"}, WHEN), Names(), 3, HASHER, stored, inside=inside).reading
+
+    seen = look(inside=True)
+    assert seen.contacts == [
+        Contact(place, [("email", HASHER.digest("email", f"{name}@x.example".encode()))])
+        for place, name in enumerate(("ann", "bob"))
+    ]
+    unseen = look(inside=False)
+    assert unseen.contacts is None
+    # matching of contacts was switched on afterwards
+    stored = known(unseen.version)
+    assert look(stored, inside=True).contacts == seen.contacts
+    assert look(stored, inside=False).mapped is False
+    assert look(replace(stored, nested=2), inside=True).mapped is False
+
+
+def test_what_cannot_be_a_lead_is_not_mapped_again_for_its_contacts() -> None:
+    unfit = known(read({"name": "Secret Holdings"}).reading.version)
+    record = Record("7", {"name": "Secret Holdings"}, WHEN)
+    assert read_record(record, Names(), 3, HASHER, unfit, inside=True).reading.mapped is False
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("needs", [True, False])
+def test_a_lead_may_need_the_contacts_that_it_has(inside: bool, needs: bool) -> None:
+    names = Names(needs_contacts=needs)
+    reading = read_record(Record("7", {"name": "Ann"}, WHEN), names, 3, HASHER, None, inside=inside).reading
+    assert reading.needs_contacts is (inside and needs)
+
+
+def test_what_is_to_be_judged_again_is_mapped_though_nothing_changed() -> None:
+    names, again = Names(), replace(known(read({"name": "Acme"}).reading.version), again="judge")
+    assert read_record(Record("7", {"name": "Acme"}, WHEN), names, 3, HASHER, again).reading.mapped
+    assert len(names.asked) == 1
 
 
 def test_what_is_filtered_keeps_no_values() -> None:
@@ -152,14 +233,15 @@ def test_a_record_that_comes_back_from_the_dead_is_mapped() -> None:
 def test_values_that_json_cannot_carry_make_a_record_unusable(data: dict[str, Any]) -> None:
     got = read(data)
     assert got.reading.version == Version("unfit", WHEN, 3, None, None)
-    assert "JSON" in (got.reading.reason or "")
-    assert len(got.problems) == 1
+    assert got.problems == (Note("", "holds text or nesting that JSON cannot carry"),)
+    assert orjson.loads(got.reading.reason or "") == [got.problems[0].as_json()]
 
 
 def test_a_record_that_its_connector_cannot_use_is_unfit_with_its_reason() -> None:
     got = read({"name": "Acme"}, problem="column born holds a date before the year 1")
     assert got.reading.version == Version("unfit", WHEN, 3, None, None)
     assert orjson.loads(got.reading.reason or "") == [{"rule": "column born holds a date before the year 1"}]
+    assert got.problems == (Note("", "column born holds a date before the year 1"),)
 
 
 def test_a_record_nested_too_deeply_is_unusable() -> None:
@@ -169,9 +251,11 @@ def test_a_record_nested_too_deeply_is_unusable() -> None:
     assert read({"name": deep}).reading.version.fit == "unfit"
 
 
-def test_values_over_the_limit_are_not_kept_beside_the_record() -> None:
-    assert read({"name": "x" * (SOURCE_LIMIT - 100)}).reading.source is not None
-    assert read({"name": "x" * SOURCE_LIMIT}).reading.source is None
+@pytest.mark.parametrize("name", ["Acme", "Secret Holdings"], ids=["eligible", "unfit"])
+def test_values_over_the_limit_are_not_kept_beside_the_record(name: str) -> None:
+    size = len(read({"name": name, "more": ""}).reading.source or b"")
+    assert read({"name": name, "more": "x" * (SOURCE_LIMIT - size)}).reading.source is not None
+    assert read({"name": name, "more": "x" * (SOURCE_LIMIT - size + 1)}).reading.source is None
 
 
 json_values = st.recursive(

@@ -130,3 +130,15 @@ def test_wherever_it_is_cut_off_all_is_held_in_the_end_and_nothing_sent(tmp_path
         assert world.deliver() == set()
         assert len(world.ids("held")) == count
         world.close()
+
+
+def test_each_page_is_held_at_once(world_with: Worlds) -> None:
+    """A cut-off behind the last one leaves nothing to be read again: the poll after it would let the leads go."""
+    world, count = world_with(), REREAD_PAGE + 5
+    left_out(world, range(count))
+    world.after_its_first_scan()
+    world.lead = LEAD
+    asked(world)
+    held: list[int] = []
+    world.poller(lambda _: held.append(len(world.ids("held")))).reread(world.shelf)
+    assert held == [REREAD_PAGE, count, count]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from state.ledger import Ledger
 from state.queues import Selection
-from state.rows import Claim, NothingToSend
+from state.rows import Claim, NothingToSend, StreamRow
 from sync.delivery.outcome import Outcome
 from tests.state.delivery_simulation import CREATED, REJECTED, RULE, Delivery, Server, refusing
-from tests.state.ledger_tools import WORKSPACE, claim
+from tests.state.ledger_tools import WORKSPACE, claim, declare, pending, rows
 
 HUNDRED = [f"{n:03}" for n in range(100)]
 MOST_FOR_ONE = 10
@@ -240,6 +241,48 @@ def test_batches_that_are_smaller_than_a_part_conclude_nothing_from_some_of_it(d
 
 def claim_of(delivery: Delivery, most: int) -> object:
     return delivery.ledger.outbox.claim(WORKSPACE, RULE, most=most, linger=0, timeout=60)
+
+
+Parts = Mapping[str, int | None]
+
+
+@pytest.mark.parametrize(
+    ("asked", "most", "waiting", "then"),
+    [
+        # the first half holds no offender, so the second is halved; nothing is known of 8
+        (13, 9, {"b": 12, "c": 12, "d": 12, "e": 8}, {"b": 17, "c": 17, "d": 16, "e": None}),
+        (13, 9, {"b": 12, "e": 8}, {"b": 12, "e": None}),
+        # some of the first half was not asked about yet
+        (13, 1, {"b": 12, "c": 12, "e": 8}, {"b": 12, "c": 12, "e": None}),
+        # nor was any of 5: its second half waits for it
+        (13, 9, {"f": 5, "g": 4}, {"f": 5, "g": 4}),
+        # a second half, or leads that are asked about as they are, accuse nobody
+        (12, 9, {"b": 11, "e": 8, "h": 6}, {"b": 11, "e": None, "h": 6}),
+        (14, 9, {"b": 13, "c": 13, "e": 8}, {"b": 13, "c": 13, "e": None}),
+        # leads that a person sends again, and those that are no part, tell nothing of parts
+        (-1, 9, {"b": 12, "c": 12, "f": 5, "g": 4}, {"b": 12, "c": 12, "f": 5, "g": 4}),
+        (None, 9, {"b": 12, "f": 5, "g": 4}, {"b": 12, "f": 5, "g": 4}),
+    ],
+)
+def test_what_a_created_part_tells_of_the_parts_that_wait(
+    ledger: Ledger, asked: int | None, most: int, waiting: Parts, then: Parts
+) -> None:
+    def put(parts: Parts, stream: StreamRow) -> None:
+        pending(ledger, stream, *parts)
+        with ledger.file.write() as connection:
+            connection.executemany("UPDATE records SET part = ? WHERE id = ?", [(n, id_) for id_, n in parts.items()])
+
+    found = ledger.streams.register([declare(), declare("crm", workspace="other")])
+    put({"a": asked, "a2": asked}, found["erp.companies"])
+    sent = claim(ledger, most)
+    put(waiting, found["erp.companies"])
+    elsewhere = {"x": 12, "y": 8}
+    put(elsewhere, found["crm"])
+    ledger.verdicts.conclude(sent.batch, "created", slot=sent.slot)
+    assert {each["id"]: each["part"] for each in rows(ledger, "SELECT id, part FROM records WHERE id > 'a2'")} == {
+        **then,
+        **elsewhere,
+    }
 
 
 @given(bad=st.sets(st.integers(0, 249), max_size=40), together=st.tuples(st.integers(0, 249), st.integers(0, 249)))

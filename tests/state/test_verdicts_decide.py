@@ -108,6 +108,20 @@ def test_parts_of_a_rejected_batch_are_asked_one_after_the_other(
         assert asked == parts
 
 
+@pytest.mark.parametrize(("by_size", "then"), [(True, {"c", "d"}), (False, {"c"})])
+def test_of_a_batch_that_was_too_large_the_first_half_accuses_nobody_in_the_second(
+    tmp_path: Path, by_size: bool, then: set[str]
+) -> None:
+    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced) as ledger:
+        pending(ledger, register(ledger), *"abcd")
+        whole = claim(ledger)
+        ledger.verdicts.conclude(whole.batch, "rejected", slot=whole.slot, by_size=by_size)
+        half = claim(ledger)
+        ledger.verdicts.conclude(half.batch, "created", slot=half.slot)
+        assert [each.id for each in half.deliveries] == ["a", "b"]
+        assert {each.id for each in claim(ledger).deliveries} == then
+
+
 @pytest.mark.parametrize(("verdict", "on_unknown"), [("refused", "hold"), ("paused", "hold"), ("in_doubt", "resend")])
 def test_a_half_that_comes_back_stays_a_half(
     tmp_path: Path, verdict: Verdict, on_unknown: Literal["hold", "resend"]

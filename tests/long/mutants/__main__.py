@@ -20,8 +20,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.long.mutants.known import KNOWN
-from tests.long.mutants.modules import MODULES
+from tests.long.mutants.modules import FAULTS, MODULES, Fault
 
 ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = """
@@ -73,11 +75,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("module", nargs="*", help=f"all by default: {', '.join(MODULES)}")
     parser.add_argument("--only", action="append", default=[], metavar="FUNCTION", help="of its functions only these")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--faults", action="store_true", help="only the faults of modules.py, in half a minute")
     options = parser.parse_args(arguments)
     if unknown := set(options.module) - MODULES.keys():
         parser.error(f"not in modules.py: {', '.join(sorted(unknown))}")
-    left = 0
-    for module in options.module or MODULES:
+    left = missed() if options.faults or not options.module else 0
+    for module in () if options.faults else options.module or MODULES:
         tried, all_ = survivors(module, options.workers, options.only)
         found = [each for each in all_ if not each.is_known(module)]
         left += len(found)
@@ -111,6 +114,30 @@ def survivors(module: str, workers: int, only: Sequence[str] = ()) -> tuple[int,
         alive = ((name, state) for name, state in states.items() if state != "killed")
         found = [_shown(functions, folder, module, name, state) for name, state in alive]
         return len(states), [each for each in found if not each.is_of_words]
+
+
+def missed() -> int:
+    """Plant each of the faults in a copy of the tree, one at a time; return how many their tests do not notice."""
+    with tempfile.TemporaryDirectory(prefix="closingdealz-mutants-") as scratch:
+        folder = Path(scratch)
+        _copy_tree(folder)
+        return sum(_is_missed(folder, fault) for fault in FAULTS)
+
+
+def _is_missed(folder: Path, fault: Fault) -> bool:
+    path = folder / fault.module
+    text = path.read_text(encoding="utf-8")
+    assert text.count(fault.text) == 1, f"{fault.module} has not once: {fault.text}"
+    run = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", fault.test]
+    ended = []
+    for each in (text.replace(fault.text, fault.becomes), text):
+        path.write_text(each, encoding="utf-8")
+        ended.append(subprocess.run(run, cwd=folder, capture_output=True).returncode)
+    # the test must pass without the fault, else it says nothing
+    is_noticed = ended == [pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.OK]
+    said = "noticed" if is_noticed else "NOT NOTICED"
+    print(f"{fault.module}: {fault.becomes}: {said}\n  by {fault.test}", flush=True)
+    return not is_noticed
 
 
 def _without_words(literal: re.Match[str]) -> str:

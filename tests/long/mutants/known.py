@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+JUDGE = "sync/polling/judge.py"
 OUTCOME = "sync/delivery/outcome.py"
 ON_REJECTED = (
     'answer: ApiResponse, *, unknown_statuses: Collection[int] = (), on_rejected: Literal["bisect", "hold"] = "bisect"'
 )
 BASE = 'base = Outcome("in_doubt", "", status, message, answer.retry_after, account=answer.account)'
 ON_UNKNOWN = 'on_unknown="resend" if given_up else "hold",'
+BY_CHANCE = "if had and not now.having.get(name) and (1 - share) ** now.leads < CHANCE:"
+BY_STATEMENT = 'if verdict == "created" and positions is None:'
+DELIVERED = "by_stream += _deliver(connection, batch, self._now())"
+FINGERPRINTED = "fingerprinted = source if codes is projected else orjson.dumps(codes, option=orjson.OPT_SORT_KEYS)"
+IS_KNOWN = 'return latest.mapping == number and latest.source_fp == source_fp and latest.fit != "deleted"'
+NAMES = 'names = dict(connection.execute("SELECT id, name FROM streams").fetchall()) if rows else {}'
+NO_JSON = 'return _unusable(record, number, Note("", "holds text or nesting that JSON cannot carry", None), origin)'
+NO_RECORD = 'return _unusable(record, number, Note("", record.problem or "", None), origin)'
+QUICK = 'if reading.version.fit == "eligible" and rules.since is None and not rules.baseline:'
+ROUNDED = 'return f"{number:,.0f}" if number >= 10 or not number else f"{max(number, 0.1):.1f}".removesuffix(".0")'
 SINCE = 'since = max(self.began, min(self.ended - USUAL_DAYS * DAY, few["ended_at"] if few else self.began))'
+TOO_MANY = "if not self._notes and self._left.leads + self._report.queued > self._job.guard.max_new:"
 
 
 class Known(NamedTuple):
@@ -66,6 +78,40 @@ KNOWN: tuple[Known, ...] = (
         "only its truth is asked for",
     ),
     Known(
+        JUDGE,
+        FINGERPRINTED,
+        FINGERPRINTED.replace("if codes is projected", "if (codes is projected) and False"),
+        "the same text: the condition saves making it again",
+    ),
+    *(Known(JUDGE, line, line.replace(", None)", ", )"), "a note is about no length") for line in (NO_JSON, NO_RECORD)),
+    Known(JUDGE, NO_RECORD, NO_RECORD.replace('or ""', 'or "XXXX"'), "it is called where there is a problem"),
+    *(
+        Known(JUDGE, IS_KNOWN, IS_KNOWN.replace("deleted", other), "of what is gone no fingerprint is kept")
+        for other in ("XXdeletedXX", "DELETED")
+    ),
+    *(
+        Known(JUDGE, QUICK, QUICK.replace("eligible", other), "the long way decides the same")
+        for other in ("XXeligibleXX", "ELIGIBLE")
+    ),
+    Known(
+        "sync/polling/guard.py",
+        ROUNDED,
+        ROUNDED.replace("number >= 10", "number > 10"),
+        "of ten no decimal place is left over either",
+    ),
+    Known(
+        "sync/polling/guard.py",
+        BY_CHANCE,
+        BY_CHANCE.replace(" < CHANCE", " <= CHANCE"),
+        "no share of whole leads has just this chance",
+    ),
+    Known(
+        "sync/polling/guard.py",
+        TOO_MANY,
+        TOO_MANY.replace(" > ", " >= "),
+        "figures of the poll only save a query: the ledger's decide",
+    ),
+    Known(
         "state/gate.py",
         "return LeftBehind(polls, _made(connection, stream, latest) if polls else 0)",
         "return LeftBehind(polls, _made(connection, stream, latest) if (polls) or True else 0)",
@@ -118,6 +164,25 @@ KNOWN: tuple[Known, ...] = (
         'said: str = "XXXX",',
         "a person's word puts nothing in quarantine",
     ),
+    Known(
+        "state/verdicts.py",
+        "by_size: bool = False,",
+        "by_size: bool = True,",
+        "a person's word makes no parts; every other caller says it",
+    ),
+    *(
+        Known("state/verdicts.py", BY_STATEMENT, BY_STATEMENT.replace(text, other), "`follow` decides the same")
+        for text, other in (("created", "XXcreatedXX"), ("created", "CREATED"), ("is None", "is not None"))
+    ),
+    Known("state/verdicts.py", DELIVERED, DELIVERED.replace("batch", "None"), "`follow` decides the same"),
+    Known("state/verdicts.py", DELIVERED, DELIVERED.replace("+=", "="), "the first to be counted"),
+    Known(
+        "state/verdicts.py",
+        'moved["delivered"] += by_stream.total()',
+        'moved["delivered"] = by_stream.total()',
+        "the first to be counted",
+    ),
+    Known("state/verdicts.py", NAMES, NAMES.replace("if rows", "if (rows) or True"), "the condition saves a query"),
     Known(
         "state/parts.py",
         "return max(int(connection.execute(sql).fetchone()[0] or 0) for sql in _GREATEST) + 1",
