@@ -19,10 +19,12 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import IO, Any, NoReturn
 
 from tests.patience import PATIENCE
@@ -50,6 +52,7 @@ class Process:
 
     stdin: IO[bytes] | None = None
     stdout: IO[bytes] | None = None
+    stderr: IO[bytes] | None = None
 
     def __init__(self, nursery: Nursery, pid: int, arguments: Sequence[str]) -> None:
         self._nursery = nursery
@@ -71,6 +74,13 @@ class Process:
                 raise subprocess.TimeoutExpired(list(self.args), timeout)
             self._nursery.listen(left)
         return code
+
+    def communicate(self) -> tuple[bytes, bytes]:
+        """Return the rest of what it says on its pipes, once it has ended."""
+        with ThreadPoolExecutor(2) as threads:  # a pipe that is full stops it
+            out, err = threads.map(_rest_of, (self.stdout, self.stderr))
+        self.wait()
+        return out, err
 
     def send_signal(self, number: signal.Signals) -> None:
         if self.poll() is None:
@@ -149,6 +159,34 @@ class Nursery:
 def nursery() -> Nursery:
     """Return this process's own nursery, made at the first call."""
     return Nursery()
+
+
+def _rest_of(pipe: IO[bytes] | None) -> bytes:
+    if pipe is None:
+        return b""
+    with pipe:
+        return pipe.read()
+
+
+def piped(
+    arguments: Sequence[str], env: Mapping[str, str], folder: Path, *, stdout: int = PIPE, stderr: int = PIPE
+) -> Process:
+    """Start the command in `folder`, without input. Its outputs are as `subprocess.Popen` has them."""
+    ours: list[IO[bytes] | None] = []
+    with ExitStack() as theirs:
+        ends = [_opened(theirs, os.open(os.devnull, os.O_RDWR))]
+        for wanted in (stdout, stderr):
+            reader, writer = os.pipe() if wanted == PIPE else (None, ends[0] if wanted == DEVNULL else wanted)
+            ours.append(None if reader is None else os.fdopen(reader, "rb"))
+            ends.append(writer if reader is None else _opened(theirs, writer))
+        process = nursery().start(arguments, env, *ends, folder=folder)
+    process.stdout, process.stderr = ours
+    return process
+
+
+def _opened(stack: ExitStack, descriptor: int) -> int:
+    stack.callback(os.close, descriptor)
+    return descriptor
 
 
 def sandbox(arguments: Sequence[str], complaints: IO[bytes]) -> Process:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import sqlite3
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,9 @@ from sync.cli import main
 from sync.config.load import load_config
 from sync.shared.secrets import Secret
 from sync.trial.configuration import BY_ID_AND_TIME, Values, source_table, stream_tables, workspace_tables
-from sync.trial.processes import start_module
 from sync.trial.sandbox.running import RunningSandbox
 from sync.views.overview import rule_with
-from tests.nursery import nursery
+from tests.nursery import Process, nursery, piped
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sandbox-key"
@@ -107,11 +105,10 @@ class World:
         assert result.exit_code == code, result.output
         return json.loads(result.stdout)
 
-    def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+    def start(self, *words: str, **outputs: int) -> Process:
         """Start the command line in a process of its own."""
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         arguments = [words[0], "-c", str(self.config), *words[1:]]
-        return start_module("sync", arguments, self._environment(), cwd=self.folder, **{**pipes, **options})
+        return piped(arguments, self._environment(), self.folder, **outputs)
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "TEST_API_KEY": KEY, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"}

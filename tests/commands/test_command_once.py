@@ -16,6 +16,7 @@ from sync.engine.round import Round
 from sync.events import PARTS
 from sync.views.round_report import QUEUED_PARTS, adds_up, report_of, sums
 from tests.commands.command_world import World
+from tests.proof.harness import until
 
 
 def terms(line: str) -> tuple[int, list[int]]:
@@ -181,7 +182,7 @@ def test_a_ledger_that_another_process_holds_is_75_with_a_hint(world: World) -> 
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_round_in_order_and_the_next_goes_on(world: World, signum: int) -> None:
+def test_a_signal_ends_the_round_in_order_and_the_next_goes_on(world: World, signum: signal.Signals) -> None:
     world.write_config("batch_size = 1")
     world.companies(range(1, 41))
     world.sandbox.set_faults(latency="50ms-60ms")
@@ -191,7 +192,7 @@ def test_a_signal_ends_the_round_in_order_and_the_next_goes_on(world: World, sig
         if json.loads(line)["event"] == "batch":
             process.send_signal(signum)
             break
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate()
     found = json.loads(out)
 
     assert process.returncode == 75
@@ -210,13 +211,12 @@ def test_a_second_signal_leaves_what_is_on_the_way_in_doubt(world: World) -> Non
     world.companies([1])
     world.sandbox.set_faults(script=["timeout-after:20s", "ok*"])
     process = world.start("once", stdout=subprocess.DEVNULL)
-    while not world.arrived():
-        assert process.poll() is None
+    until(world.arrived, "its request, which is not answered")
     process.send_signal(signal.SIGTERM)
     assert process.stderr is not None
-    assert any("stopping" in line for line in process.stderr)
+    assert any(b"stopping" in line for line in process.stderr)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate()
     assert process.returncode == 130
     assert world.json("once", code=65)["states"]["in_doubt"] == 1
     assert world.arrived() == ["Firm 1"]

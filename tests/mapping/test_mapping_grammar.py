@@ -112,7 +112,7 @@ KEYS = ("name", "last_name", "industry", "role", "notes", "emails", "phones", "s
 SINGLE = ("employee_count", "date", "company_id", "contact_id")
 
 
-@settings(max_examples=sized(100, 3_000, 30_000), deadline=None)
+@settings(max_examples=sized(40, 3_000, 30_000), deadline=None)
 @given(st.data())
 def test_every_lead_of_any_expression_is_accepted_and_the_same_each_time(data: st.DataObject) -> None:
     one, other = data.draw(EXPRESSIONS), data.draw(EXPRESSIONS)
@@ -150,7 +150,7 @@ EDGES = st.one_of(
 )
 
 
-@settings(max_examples=sized(80, 1_000, 10_000), deadline=None)
+@settings(max_examples=sized(40, 1_000, 10_000), deadline=None)
 @given(EDGES | JSON, st.booleans())
 def test_every_value_at_the_edge_of_a_limit_leaves_a_lead_that_is_accepted(value: Any, truncate: bool) -> None:
     table: dict[str, Any] = {"require": [], **dict.fromkeys((*KEYS, *SINGLE), "x")}

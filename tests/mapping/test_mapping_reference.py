@@ -36,7 +36,7 @@ def check(one: LeadMapping, data: Any) -> None:
 
 
 @pytest.mark.parametrize("index", range(len(TABLES)))
-@settings(max_examples=sized(40, 400, 4_000), deadline=None)
+@settings(max_examples=sized(15, 400, 4_000), deadline=None)
 @given(data=RECORDS)
 @example(data={"a": float("inf"), "b": float("nan"), "c": 10**5000, "people": [[[[]]], {}, None]})
 @example(data={"people": {"a": None}, "contacts": ""})
@@ -44,14 +44,14 @@ def test_a_table_means_what_its_rules_mean(index: int, data: dict[str, Any]) -> 
     check(MAPPINGS[index], data)
 
 
-@settings(max_examples=sized(60, 600, 6_000), deadline=None)
+@settings(max_examples=sized(30, 600, 6_000), deadline=None)
 @given(JSON)
 def test_whatever_a_record_is(data: Any) -> None:
     for one in MAPPINGS:
         check(one, data)
 
 
-@settings(max_examples=sized(250, 2_500, 25_000), deadline=None)
+@settings(max_examples=sized(80, 2_500, 25_000), deadline=None)
 @given(EXPRESSIONS, RECORDS)
 def test_any_expression_means_what_its_parts_mean(expression: str, data: dict[str, Any]) -> None:
     table = {"name": "a", "notes": expression, "labels": [expression], "emails": f"[{expression}]", "require": []}
@@ -140,7 +140,7 @@ ALONE = [
 ]
 
 
-@settings(max_examples=sized(400, 4_000, 40_000), deadline=None)
+@settings(max_examples=sized(100, 4_000, 40_000), deadline=None)
 @given(ODD | st.integers(-2, 5_000_002) | st.floats() | st.booleans())
 @example("n/a")
 @example("\u2764\ufe0f")
@@ -187,14 +187,14 @@ _QUICK = [
 ]
 
 
-@settings(max_examples=sized(200, 2_000, 20_000), deadline=None)
+@settings(max_examples=sized(80, 2_000, 20_000), deadline=None)
 @given(_PARTS, _PARTS)
 def test_the_quick_functions(a: Any, b: Any) -> None:
     for one in _QUICK:
         check(one, {"a": a, "b": b})
 
 
-@settings(max_examples=sized(200, 2_000, 20_000), deadline=None)
+@settings(max_examples=sized(80, 2_000, 20_000), deadline=None)
 @given(
     st.text("https:/w.-aZ09?#\u00e9 \n", max_size=24) | _LINKS | _PHONES | st.text("+0019 ./-\n\t\u3000٣a", max_size=20)
 )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,8 @@ from sync.cli import main
 from sync.config.load import load_config
 from sync.engine.round import Round, Summary
 from sync.trial.configuration import Values, source_table, stream_tables, workspace_tables
-from sync.trial.processes import start_module
 from sync.trial.sandbox.running import RunningSandbox
-from tests.patience import PATIENCE
+from tests.nursery import Process, piped
 from tests.salesforce.sf_proxy import Proxy
 from tests.salesforce.sf_server import StandIn
 
@@ -93,15 +91,14 @@ class Program:
         environment = {"SF_CLIENT_SECRET": secret, "NO_COLOR": "1", "COLUMNS": "200"}
         return CliRunner().invoke(main, ["-c", str(self.config), *words], env=environment)
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str) -> Process:
         """Start the command line in a process of its own."""
-        secret = {"SF_CLIENT_SECRET": "the-client-secret"}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return start_module("sync", ["-c", str(self.config), *words], secret, cwd=self.folder, **pipes)
+        environment = {**os.environ, "SF_CLIENT_SECRET": "the-client-secret"}
+        return piped(["-c", str(self.config), *words], environment, self.folder)
 
-    def kill(self, process: subprocess.Popen[str]) -> None:
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=PATIENCE)
+    def kill(self, process: Process) -> None:
+        process.kill()
+        process.communicate()
 
     def round(self) -> Summary:
         config = load_config(self.config)
