@@ -50,16 +50,20 @@ class Evidence:
 
 def reworded(plan: CompiledConfig, ledger: Ledger) -> list[Evidence]:
     """Return the streams of a plan whose query was edited and that still have the same records, which are read from
-    their sources.
+    their sources, beside each other.
 
-    Raises LedgerUntrusted if a stream has other records or nobody can tell; SourceUnavailable, SourceRefused.
+    Raises LedgerUntrusted if a stream has other records or nobody can tell; SourceUnavailable, SourceRefused;
+    Unanswered after PATIENCE.
     """
+    edited = [declared.name for declared in plan.declared if is_edited(declared, ledger)]
+    comparisons, until = Comparisons(), monotonic() + PATIENCE
+    comparisons.begin(plan, edited, ledger)
     found = []
-    for declared in plan.declared:
-        name = declared.name
-        evidence = evidence_of(plan.config, plan.specs[name], plan.mappings[name], declared, ledger)
+    for name in edited:
+        evidence, error = comparisons.answer(name, until)
+        if error is not None:
+            raise error
         if evidence is not None:
-            refuse(evidence)
             found.append(evidence)
     return found
 
@@ -169,6 +173,8 @@ def refuse(evidence: Evidence) -> None:
 
 AT_ONCE = 2.0
 """Seconds that a start or a reload waits for all comparisons together, before it goes on with the rest."""
+PATIENCE = 60.0
+"""Seconds that `once` waits, which has no later, and a start that could begin nothing else."""
 
 Answer = tuple[Evidence | None, SyncError | None]
 
@@ -177,10 +183,12 @@ class Unanswered(SourceUnavailable):
     """A source has not answered yet; the comparison goes on."""
 
     def __init__(self, stream: str) -> None:
+        self.stream_name = stream
         super().__init__(
             f"the query of the stream {stream} was edited, and its source has not answered yet whether it has the same"
             " records",
-            hint="what is edited comes into force by itself once the source answers",
+            hint="a daemon puts it into force by itself once the source answers; for `once`, run it again; see why the"
+            " source is that slow",
         )
 
 
@@ -237,13 +245,14 @@ class Comparisons:
                 answer.set_exception(error)
 
 
-def unanswered(plan: CompiledConfig, ledger: Ledger) -> dict[str, Unanswered]:
-    """Return the sources of edited queries that do not answer at once, beside each other, with the error to tell.
+def unanswered(plan: CompiledConfig, ledger: Ledger, *, patiently: bool = False) -> dict[str, Unanswered]:
+    """Return the sources of edited queries that do not answer at once, or `patiently` not within PATIENCE, beside each
+    other, with the error to tell.
 
     A start goes on without them. Raises LedgerBusy, LedgerError.
     """
     edited = [declared.name for declared in plan.declared if is_edited(declared, ledger)]
-    comparisons, until = Comparisons(), monotonic() + AT_ONCE
+    comparisons, until = Comparisons(), monotonic() + (PATIENCE if patiently else AT_ONCE)
     comparisons.begin(plan, edited, ledger)
     answers = {name: comparisons.answer(name, until)[1] for name in edited}
     return {name.split(".", 1)[0]: error for name, error in answers.items() if isinstance(error, Unanswered)}
