@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Dialect, Engine, Executable, text
 from sqlalchemy.engine import URL
 
+from connectors.bounds import AnswerBudget
 from connectors.sql.engines import address_of, backend_of, facts_of, make_engine
 from connectors.sql.errors import translated
-from connectors.sql.limits import AnswerBudget, bounded, counted
+from connectors.sql.limits import bounded, counted
 from connectors.sql.options import SqlSource
 from sync.shared.errors import SourceUnavailable
 

@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SAWarning
 from sqlalchemy.pool import NullPool
 
-from connectors.sql import limits
+from connectors import bounds
 from connectors.sql.causes import UnknownOption
 from connectors.sql.limits import bound_names
 from connectors.sql.options import SqlSource
@@ -187,7 +187,7 @@ def _sqlite(url: URL, options: SqlSource) -> Engine:
             raise IsADirectoryError  # SQLite would speak of a failed disk
         connection = sqlite3.connect(uri, uri=True, timeout=patience, check_same_thread=False)
         connection.text_factory = _text
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.longest_answer)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, bounds.longest_held)
         connection.execute("PRAGMA query_only = ON")
         return connection
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from sqlalchemy import Select
 
+from connectors.bounds import AnswerBudget
 from connectors.interface import StreamSpec
 from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database, SqlRows
 from connectors.sql.cursors import Cursor
 from connectors.sql.halving import read_page
 from connectors.sql.keys import pack, unpack
-from connectors.sql.limits import AnswerBudget
 from connectors.sql.ordering import is_proven
 from connectors.sql.records import SelectLayout
 from connectors.sql.statements import Bounds, ColumnOrder, Relation, page, rows_in

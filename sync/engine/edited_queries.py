@@ -8,7 +8,7 @@ own, so that one that hangs delays no other.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -16,7 +16,7 @@ from typing import Literal
 
 import orjson
 
-from connectors.interface import Rewords, StreamSpec
+from connectors.interface import FetchesInParts, Rewords, StreamSpec
 from state.ledger import Ledger
 from state.rows import Reading, Sampled
 from state.streams import OBJECT, PAST, DeclaredStream, changed_of
@@ -28,7 +28,7 @@ from sync.mapping.wire_fields import texts
 from sync.polling.judge import read_record
 from sync.polling.spelling import names_of
 from sync.shared.errors import LedgerUntrusted, SourceRefused, SourceUnavailable, SyncError
-from sync.shared.words import is_number
+from sync.shared.words import Record, is_number
 
 SAMPLE = 100
 """Records that are read and compared."""
@@ -91,13 +91,19 @@ def evidence_of(
             return Evidence(declared.name, "same")
         # fetched by id with the new query, so a record that it excludes is not there
         sampled = ledger.records.sample(row.id, SAMPLE)
-        records = connector.fetch(spec, [each.id for each in sampled]) if sampled else ()
-        # a new query may spell keys differently: compare under the ledger's ids
-        names = names_of(ledger, connector, spec, row.id, [record.id for record in records])
+        ids, readings = [each.id for each in sampled], list[Reading]()
+        parts: Iterable[Sequence[Record]] = ()
+        if ids and isinstance(connector, FetchesInParts):
+            parts = connector.fetch_in_parts(spec, ids)
+        elif ids:
+            parts = [connector.fetch(spec, ids)]
+        for records in parts:
+            # a new query may spell keys differently: compare under the ledger's ids
+            names = names_of(ledger, connector, spec, row.id, [record.id for record in records])
+            known = (replace(record, id=names.get(record.id, record.id)) for record in records)
+            readings += [read_record(record, mapping, 0, ledger.hasher, None).reading for record in known]
     finally:
         connector.close()
-    known = [replace(record, id=names.get(record.id, record.id)) for record in records]
-    readings = [read_record(record, mapping, 0, ledger.hasher, None).reading for record in known]
     return compared(declared, sampled, readings, config.workspaces[declared.workspace].wire)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine.default import DefaultExecutionContext
 
+from connectors import bounds
 from connectors.bounds import TooLarge
 from connectors.sql import limits
 from connectors.sql.connection import Database
@@ -30,7 +31,7 @@ LONG, HUGE = 30_000, 400_000
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "longest_answer", LIMIT)
+    monkeypatch.setattr(bounds, "longest_held", LIMIT)
 
 
 def fill(server: Server, lengths: Mapping[int, int], *, kids: Mapping[int, int] | None = None) -> None:
@@ -259,7 +260,7 @@ def test_an_answer_that_is_too_long_is_stopped_while_it_comes(
     mariadb_server: Mariadb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And not counted once it is in memory."""
-    monkeypatch.setattr(limits, "longest_answer", 1 << 20)
+    monkeypatch.setattr(bounds, "longest_held", 1 << 20)
     lengths = dict.fromkeys(range(1, 41), 1 << 19)
     fill(mariadb_server, lengths)
     database = Database("erp", parse_url(mariadb_server.url), SqlSource.model_validate({"url": mariadb_server.url}))
