@@ -147,7 +147,7 @@ class SqlConnector:
             # A collation may find rows that nobody asked for.
             return [record for record in made if alike(record.id) in asked]
 
-        most = CHUNK // len(known)
+        most = self._database.most_rows(CHUNK // len(known))
         first = self._database.first_rows(most)
         yield from in_parts(list(dict.fromkeys(ids)), part, first=first, most=most, beyond=Oversized)
 

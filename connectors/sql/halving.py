@@ -14,7 +14,7 @@ from sqlalchemy import Select
 
 from connectors.bounds import AnswerBudget
 from connectors.sql.connection import Database, SqlRows
-from connectors.sql.errors import Oversized, Unconvertible
+from connectors.sql.errors import OutOfMemory, Oversized, Unconvertible
 from connectors.sql.statements import Relation, one_row
 from connectors.sql.values import TOO_LONG, UNDECODABLE, Unreadable
 from sync.shared.errors import SourceRefused
@@ -80,6 +80,8 @@ def read_page(
             if size > 1:
                 size //= 2
                 continue
+            if isinstance(error, OutOfMemory):
+                raise
 
             def alone(names: Sequence[str], everything: bool, after: Any = after) -> Select[Any]:
                 return select(names, everything, after, 1)
@@ -120,6 +122,8 @@ def read_among(
             found = database.run(select(layout.names, layout.everything, some), stream, budget)
         except (Unconvertible, Oversized) as error:
             if isinstance(error, Oversized) and not alone:
+                raise
+            if isinstance(error, OutOfMemory) and len(some) == 1:
                 raise
             if len(some) > 1:
                 middle = len(some) // 2

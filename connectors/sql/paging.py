@@ -54,7 +54,7 @@ class Pager:
         # The columns with a role: a place needs no others, and they can be read where another column cannot.
         self._what = relation, list(dict.fromkeys(layout.roles)), False
         self._cursor, self._keys = cursor, keys
-        self._limit = spec.page_size
+        self._limit = database.most_rows(spec.page_size)
         self._size = self._first = database.first_rows(self._limit)
         # Not every database takes a column twice in ORDER BY.
         orders = ([cursor] if cursor else []) + list(keys)
