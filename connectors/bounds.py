@@ -1,5 +1,5 @@
-"""Bounds of whatever comes from a source: size of an answer, time to resolve a name. Standard library only, since
-every connector needs them and no driver of another one may be there.
+"""Bounds of whatever comes from a source: size of an answer and of what is held together, time to resolve a name.
+Standard library only, since every connector needs them and no driver of another one may be there.
 """
 
 from __future__ import annotations
@@ -7,9 +7,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 LONGEST_ANSWER = 64 << 20
 """Most bytes of an answer, decompressed: more than the largest pages of the APIs that are read."""
@@ -19,8 +21,78 @@ NAME_PATIENCE = 10.0
 """Seconds that resolving a name may take where the connection has no time-out of its own."""
 
 
+longest_held = LONGEST_ANSWER
+"""Most bytes of answers that are held together, as received: those of a page, its children included."""
+
+
 class TooLarge(Exception):
     """A body is longer than allowed."""
+
+
+class BeyondBudget(Exception):
+    """What is asked for is longer than what may be held together: ask for fewer records at once."""
+
+
+@dataclass(slots=True)
+class AnswerBudget:
+    """The bytes of the answers that are held together, at most so many: a page's rows, with those of its children."""
+
+    held: int = 0
+    most: int = field(default_factory=lambda: longest_held)
+
+    @property
+    def left(self) -> int:
+        return max(0, self.most - self.held)
+
+    @property
+    def has_room_for_as_much(self) -> bool:
+        return self.held <= self.left
+
+
+ValueT = TypeVar("ValueT")
+PartT = TypeVar("PartT")
+
+
+def in_parts(
+    values: Sequence[ValueT],
+    read: Callable[[Sequence[ValueT], AnswerBudget], PartT],
+    *,
+    first: int,
+    most: int,
+    beyond: type[Exception] = BeyondBudget,
+    held: int = 0,
+) -> Iterator[PartT]:
+    """Yield what `read` makes of the values, up to `most` at once, at the beginning `first`. It raises `beyond` where
+    its budget, of which `held` bytes are taken already, does not hold them: then there are fewer. Raises that for a
+    single one."""
+    start, size = 0, first
+    while start < len(values):
+        budget = AnswerBudget(held)
+        try:
+            # No name keeps the part here while the next one is read.
+            yield read(values[start : start + size], budget)
+        except beyond:
+            if size == 1:
+                raise
+            size = max(1, min(size, len(values) - start) // 2)
+            continue
+        start += size
+        size = min(most, 2 * size) if budget.has_room_for_as_much else size
+
+
+def longer_than_held(children: str) -> str:
+    """Return why a record cannot be used whose children of that name have no room beside it."""
+    return f"its children, {children}, are together longer than {_half()}"
+
+
+def longest_record() -> str:
+    """Return why a record is refused that has no room by itself."""
+    return f"a single record is longer than {_half()}"
+
+
+def _half() -> str:
+    # One half of what may be held is for records, the other for their children.
+    return f"{longest_held / (2 << 20):g} MiB"
 
 
 def joined(parts: Iterable[bytes], most: int) -> bytes:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from connectors.bounds import BeyondBudget, longest_record
 from connectors.hubspot.api_paths import standard_name
 from connectors.hubspot.calls import HubSpotCalls, read_token
 from connectors.hubspot.checking import fields_of, kinds_of, look_at, objects_of
@@ -99,17 +100,22 @@ class HubspotConnector:
             reader = self._reader(plan)
             known = self._lists.known(stream, plan.object)
             # Joining or leaving does not move a record's modified time, so no window shows it.
-            yield from moves(lanes.get(LANE), known, reader.fetch, stream.page_size)
+            yield from moves(lanes.get(LANE), known, reader.parts)
             yield from self._poll(plan, reader).pages(lanes)
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
+        return [record for part in self.fetch_in_parts(stream, ids) for record in part]
+
+    def fetch_in_parts(self, stream: StreamSpec, ids: Sequence[str]) -> Iterator[Sequence[Record]]:
         # Ids come from people too (`show`, `reread`): HubSpot answers 400 for the whole batch if one is no number.
         asked = [id_ for id_ in ids if id_.isascii() and id_.isdigit() and len(id_) < 20]
         if not asked:
-            return []
+            return
         plan = self._plan(stream)
         with self._naming_vanished(plan):
-            return self._reader(plan).fetch(asked)
+            for _, records in self._reader(plan).parts(list(dict.fromkeys(asked))):
+                yield records
+                del records  # the next ones are read without these in memory
 
     def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
         plan = self._plan(stream)
@@ -136,12 +142,14 @@ class HubspotConnector:
 
     @contextmanager
     def _naming_vanished(self, plan: HubSpotReadPlan) -> Iterator[None]:
-        """Report a custom object that was deleted as deleted.
+        """Report a custom object that was deleted as deleted, and a record that is too long as that.
 
         HubSpot itself only answers that it cannot understand a call for such an object.
         """
         try:
             yield
+        except BeyondBudget:
+            self._account.refuse(longest_record(), "map fewer properties")
         # Asked only now: a look at the custom objects before every poll would cost a call each.
         except SourceRefused:
             for name, called in plan.called.items():

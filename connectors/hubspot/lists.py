@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NoReturn, cast
 from urllib.parse import quote
 
-from connectors.hubspot.answers import Malformed, chunks, id_of, next_of, one_of, onward, results_of
+from connectors.hubspot.answers import Malformed, id_of, next_of, one_of, onward, results_of
 from connectors.hubspot.api_paths import type_id
 from connectors.hubspot.calls import Call, HubSpotCalls, NotThere
 from connectors.hubspot.options import MEMBER, HubspotStream
@@ -216,10 +216,9 @@ class Memberships:
 def moves(
     stored: Mapping[str, Json] | None,
     members: Members | None,
-    fetch: Callable[[Sequence[str]], list[Record]],
-    size: int,
+    parts: Callable[[Sequence[str]], Iterator[tuple[Sequence[str], list[Record]]]],
 ) -> Iterator[Page]:
-    """Yield the records that joined or left since the lane was `stored`, at most `size` a page.
+    """Yield the records that joined or left since the lane was `stored`; `parts` reads them.
 
     A list that is new to the stream moves no record, as an edit of `where` does not: its members come when they change,
     or by `reread`. If another list took the name, those that are not in the new one are reported.
@@ -233,10 +232,11 @@ def moves(
         return
     reported, same = unpacked(stored["members"]), stored["list"] == members.list_id
     moved = reported ^ members.ids if same else reported - members.ids
-    for part in chunks([str(id_) for id_ in sorted(moved)], size):
+    for ids, records in parts([str(id_) for id_ in sorted(moved)]):
         # Page by page, so that a stop repeats at most one page.
-        reported ^= {int(id_) for id_ in part}
-        yield Page(LANE, _lane(stored["list"], reported), [replace(record, moved=True) for record in fetch(part)])
+        reported ^= {int(id_) for id_ in ids}
+        yield Page(LANE, _lane(stored["list"], reported), [replace(record, moved=True) for record in records])
+        del records  # the next ones are read without these in memory
     # Last: the lane takes the new list's name only when nobody of the old one is left to report.
     if not same:
         yield Page(LANE, _lane(members.list_id, members.ids))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from connectors.hubspot.answers import chunks
+from connectors.bounds import AnswerBudget, BeyondBudget, in_parts
 from connectors.hubspot.api_paths import modified_property
 from connectors.hubspot.crm import LIST_LIMIT, LONGEST_NAMES, Crm, HubSpotRow
 from connectors.hubspot.lanes import HubSpotLane, PassKind, Spans, first_lane, lane_from_json, lane_to_json
@@ -138,17 +138,23 @@ class HubSpotPoll:
         emitted = self._emitted.setdefault(track.lane, EmittedVersions())
         # Most of an overlap was emitted by the poll before: only the rest is read by id.
         fresh = {id_: when for id_, when in found.stamps if emitted.lacks(id_, when)}
+        ids = list(fresh)
+
+        def read(some: Sequence[str], budget: AnswerBudget) -> tuple[Sequence[str], HubSpotContent]:
+            with self._crm.account.within(budget):
+                return some, track.changed({id_: fresh[id_] for id_ in some})
+
+        contents: Iterable[tuple[Sequence[str], HubSpotContent]] = [((), HubSpotContent())]
         # An empty part still moves the lane.
-        parts = list(chunks(list(fresh), self._size)) or [()]
-        for ids in parts:
-            is_last = ids is parts[-1]
-            content = track.changed({id_: fresh[id_] for id_ in ids}) if ids else HubSpotContent()
+        for some, content in in_parts(ids, read, first=self._size, most=self._size) if ids else contents:
+            is_last = not ids or some[-1] == ids[-1]
             cursor = lane_to_json(after if is_last else before)
             notes = found.notes if is_last else {}
             if content.records or content.touched or cursor != lane_to_json(before) or notes:
                 yield Page(track.lane, cursor, content.records, content.touched, notes=notes)
             # After the page was taken: a consumer that stops here has not stored it, and it must come again.
             emitted.add(content.versions)
+            del content  # the next part is read without it in memory
 
     def _bin(self, track: HubSpotTrack, lane: HubSpotLane) -> Iterator[Page]:
         """Yield what was deleted since the last reading of the recycling bin, which is listed whole: it has no filter
@@ -172,12 +178,24 @@ class HubSpotPoll:
         fields = self._reader.fields
         # Too many names for a URL: then ids are listed, and the values read by batches, which are POSTs.
         direct = len(",".join(fields.asked)) <= LONGEST_NAMES
+
+        def read(some: Sequence[HubSpotRow], budget: AnswerBudget) -> tuple[HubSpotRow, list[Record]]:
+            with self._crm.account.within(budget):
+                records = self._reader.records(some) if direct else self._reader.fetch([str(row["id"]) for row in some])
+            return some[-1], records
+
         while not done:
-            rows, after = self._listed(fields.asked if direct else (), after)
+            before = {"after": after}
+            rows, after, held = self._listed(fields.asked if direct else (), after)
             done = after is None
-            ids = [str(row["id"]) for row in rows]
-            records = self._reader.records(rows) if direct else self._reader.fetch(ids)
-            yield Page(BACKFILL, {"done": True} if done else {"after": after}, records, backfill=True)
+            cursor = {"done": True} if done else {"after": after}
+            if not rows:
+                yield Page(BACKFILL, cursor, backfill=True)
+            for last, records in in_parts(rows, read, first=self._size, most=self._size, held=held):
+                # Only the last part of a listing moves the lane: it is read whole or again.
+                yield Page(BACKFILL, cursor if last is rows[-1] else before, records, backfill=True)
+                del records
+            del rows
 
     def listings(self, cursor: Json) -> Iterator[Listing]:
         """Yield all ids with their modified times. The time is None if calculated properties are wanted, whose changes
@@ -185,21 +203,35 @@ class HubSpotPoll:
         after: str | None = None if cursor is None else cursor["after"]
         fields = self._reader.fields
         while True:
-            rows, after = self._listed((modified_property(fields.object),), after)
+            rows, after, _ = self._listed((modified_property(fields.object),), after)
             found = [(str(row["id"]), None if fields.calculated else _when(fields.modified(row))) for row in rows]
             yield Listing(None if after is None else {"after": after}, found)
             if after is None:
                 return
 
-    def _listed(self, properties: Sequence[str], after: str | None) -> tuple[list[HubSpotRow], str | None]:
-        """Return as many rows as a page of the stream holds, and the position of the next page; None at the end."""
+    def _listed(self, properties: Sequence[str], after: str | None) -> tuple[list[HubSpotRow], str | None, int]:
+        """Return as many rows as a page of the stream holds, or fewer long ones, the position of the next page (None at
+        the end), and how many bytes they came in."""
         rows: list[HubSpotRow] = []
+        budget, limit = AnswerBudget(), LIST_LIMIT
+        budget.most //= 2  # the other half is for their children
         while True:
-            page = self._crm.page(self._reader.plan.object, properties, after, self._size - len(rows))
+            try:
+                with self._crm.account.within(budget):
+                    page = self._crm.page(
+                        self._reader.plan.object, properties, after, min(limit, self._size - len(rows))
+                    )
+            except BeyondBudget:
+                if limit == 1 and not rows:
+                    raise
+                if rows:
+                    return rows, after, budget.held
+                limit //= 2
+                continue
             rows += page.rows
             after = page.after
-            if after is None or len(rows) >= self._size:
-                return rows, after
+            if after is None or len(rows) >= self._size or not budget.has_room_for_as_much:
+                return rows, after, budget.held
 
     # ---- what the tracks carry
 

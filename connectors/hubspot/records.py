@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
+from connectors.bounds import AnswerBudget, BeyondBudget, in_parts, longer_than_held
 from connectors.hubspot.crm import Association, Crm, HubSpotRow
 from connectors.hubspot.fields import (
     ASSOCIATION,
@@ -54,9 +55,20 @@ class HubSpotRecords:
             child.name: self._fields(child.object, child.wanted, child.name) for child in plan.children
         }
 
+    def parts(self, ids: Sequence[str]) -> Iterator[tuple[Sequence[str], list[Record]]]:
+        """Yield these ids in parts, each with their records as they are now: for a merged one the record that it was
+        merged into, and a tombstone. Each part is read when it is asked for, and bounded by a budget of its own."""
+
+        def read(some: Sequence[str], budget: AnswerBudget) -> tuple[Sequence[str], list[Record]]:
+            with self._crm.account.within(budget):
+                return some, self.fetch(some)
+
+        size = self.plan.spec.page_size
+        return in_parts(ids, read, first=size, most=size)
+
     def fetch(self, ids: Sequence[str]) -> list[Record]:
-        """Return these records as they are now; for a merged one the record that it was merged into, and a
-        tombstone."""
+        """Return these records as `parts` does, together. Raises BeyondBudget where a budget is set that does not hold
+        them."""
         found = self._crm.read(self.plan.object, ids, self.fields.asked)
         rows = {str(row["id"]): row for row in found.values()}
         records = self.records(list(rows.values()))
@@ -77,7 +89,14 @@ class HubSpotRecords:
         after = self._schema.mark()
         records = [self._record(row, after) for row in living]
         for child in self.plan.children:
-            records = self._nest(child, records)
+            try:
+                records = self._nest(child, records)
+            except BeyondBudget:
+                if len(records) > 1:
+                    raise
+                # Alone, and longer than anything may be: only this record waits for somebody, its page goes on.
+                records = [replace(record, problem=longer_than_held(child.name)) for record in records]
+                break
         emitted = {record.id for record in records}
         # The survivor lists all ids that were merged into it, also in chains.
         losers = {old: record for record, row in zip(records, living, strict=True) for old in merged_into(row)}

@@ -18,11 +18,13 @@ _NOT_FOUND = re.compile(r"\b(object|resource) not found\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. Header names are in lower case; `body` is None unless it is a JSON object."""
+    """An answer. Header names are in lower case; `body` is None unless it is a JSON object; `size` is the length of its
+    text in bytes."""
 
     status: int
     headers: Mapping[str, str]
     body: Mapping[str, Json] | None
+    size: int = 0
 
     def text(self, key: str) -> str:
         """Return a text member of the body, or ""."""

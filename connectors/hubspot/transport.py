@@ -26,7 +26,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from connectors.bounds import LONGEST_ANSWER, LONGEST_ERROR, TooLarge, joined
+from connectors.bounds import LONGEST_ANSWER, LONGEST_ERROR, BeyondBudget, TooLarge, joined
 from connectors.exchange import Deadline
 from connectors.hubspot.options import HubspotSource
 from connectors.hubspot.replies import Reply
@@ -50,8 +50,8 @@ class Unreachable(Exception):
 class Transport(Protocol):
     """The seam to the network: one request, one answer, whatever its status."""
 
-    def send(self, method: str, path: str, query: Mapping[str, str], body: Json) -> Reply:
-        """Send a request. Raises Unreachable if no answer comes."""
+    def send(self, method: str, path: str, query: Mapping[str, str], body: Json, most: int | None = None) -> Reply:
+        """Send a request. Raises Unreachable if no answer comes, BeyondBudget if it has more than `most` bytes."""
         ...
 
     def use(self, token: Secret) -> None:
@@ -71,11 +71,12 @@ class ClientTransport:
         rest = self._client.rest_client
         self._deadline.watch(rest.pool_manager)
         # The client has no hook for its pool, and only ever calls `request` on it.
-        rest.pool_manager = _BoundedPools(rest.pool_manager, self._deadline)
+        self._pools = rest.pool_manager = _BoundedPools(rest.pool_manager, self._deadline)
 
-    def send(self, method: str, path: str, query: Mapping[str, str], body: Json) -> Reply:
+    def send(self, method: str, path: str, query: Mapping[str, str], body: Json, most: int | None = None) -> Reply:
         from hubspot.crm.objects.exceptions import ApiException
 
+        self._pools.most = LONGEST_ANSWER if most is None else min(most, LONGEST_ANSWER)
         try:
             with self._deadline.of(self._timeout):
                 response = self._client.call_api(
@@ -95,6 +96,8 @@ class ClientTransport:
                 raise Unreachable(*_TLS_FAILURE, refused=True) from None
             return _reply(error.status, error.headers or {}, error.body)
         except TooLarge:
+            if most is not None:  # fewer records are then asked for
+                raise BeyondBudget from None
             what = f"answers with more than {LONGEST_ANSWER >> 20} MiB"
             raise Unreachable(what, "lower the stream's page_size, or map fewer properties") from None
         except (HTTPError, OSError) as error:
@@ -121,13 +124,14 @@ class _BoundedPools:
     def __init__(self, pools: urllib3.PoolManager, deadline: Deadline) -> None:
         self._pools = pools
         self._deadline = deadline
+        self.most = LONGEST_ANSWER
 
     def request(self, method: str, url: str, **options: Any) -> Answered:
         """Return the whole answer. Raises TooLarge; an error whose body is too long is returned with an empty body."""
         response = self._pools.request(method, url, **options)
         is_error = response.status >= 400
         try:
-            content = joined(_parts(response), LONGEST_ERROR if is_error else LONGEST_ANSWER)
+            content = joined(_parts(response), LONGEST_ERROR if is_error else self.most)
         except TooLarge:
             response.close()
             if not is_error:
@@ -188,7 +192,7 @@ def _reply(status: int, headers: Mapping[str, str], content: str | bytes | None)
     except orjson.JSONDecodeError:
         body = None
     lowered = {name.lower(): value for name, value in headers.items()}
-    return Reply(status, lowered, body if isinstance(body, dict) else None)
+    return Reply(status, lowered, body if isinstance(body, dict) else None, len(content or b""))
 
 
 _TLS_FAILURE = ("makes no TLS connection", "is base_url right? Behind an inspecting proxy set ca_file")

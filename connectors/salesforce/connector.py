@@ -64,12 +64,15 @@ class SalesforceConnector:
             yield from SalesforcePoll(self._client, plan).pages(lanes)
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
+        return [record for part in self.fetch_in_parts(stream, ids) for record in part]
+
+    def fetch_in_parts(self, stream: StreamSpec, ids: Sequence[str]) -> Iterator[Sequence[Record]]:
         from connectors.salesforce.records import SalesforceRecords
 
         if not ids:
-            return []
+            return
         with self._planned(stream) as plan:
-            return SalesforceRecords(self._client, plan).fetch(ids)
+            yield from SalesforceRecords(self._client, plan).fetch_in_parts(ids)
 
     def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
         from connectors.salesforce.reading import listings

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from connectors.bounds import AnswerBudget, in_parts
 from connectors.salesforce.errors import Slow
 from connectors.salesforce.lanes import (
     SalesforceBackfill,
@@ -106,10 +107,10 @@ class SalesforcePoll:
             if lane.window is None:
                 lane = plan(lane, now, self._overlap, self._settle, backfilled=backfilled)
             while lane.window is not None:
-                for rest, rows in self._read(track, lane.window):
+                for rest, content in self._contents(track, lane.window):
                     lane = advance(lane, rest)
-                    content = track.content(rows)
                     yield self._page(track.lane, lane_to_json(lane), content)
+                    del content  # the next page is read without it in memory
 
     def _fill(self, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
         """Yield the rest of the backfill, unless it is done."""
@@ -124,10 +125,29 @@ class SalesforcePoll:
         backfill = first_backfill(source.of, now, self._settle) if stored is None else backfill_from_json(stored)
         while backfill.window is not None:
             self._client.account.quota.spare(self._plan.stream)
-            for rest, rows in self._read(track, backfill.window):
+            for rest, content in self._contents(track, backfill.window):
                 backfill = replace(backfill, window=rest)
-                yield self._page(BACKFILL, backfill_to_json(backfill), track.content(rows), backfill=True)
+                yield self._page(BACKFILL, backfill_to_json(backfill), content, backfill=True)
+                del content
                 self._client.account.quota.spare(self._plan.stream)
+
+    def _contents(
+        self, track: _SalesforceTrack, window: SalesforceWindow
+    ) -> Iterator[tuple[SalesforceWindow | None, _SalesforceContent]]:
+        """Yield what `_read` does, with the content of the rows: in parts, where they are too long with their
+        children."""
+
+        def read(some: Sequence[SalesforceRow], budget: AnswerBudget) -> tuple[SalesforceRow, _SalesforceContent]:
+            with self._client.within(budget):
+                return some[-1], track.content(some)
+
+        for rest, rows in self._read(track, window):
+            if rest is None or not rows:
+                yield rest, track.content(rows)
+            else:
+                for last, content in in_parts(rows, read, first=len(rows), most=len(rows), held=self._client.held):
+                    yield replace(rest, after=id_of(self._client, self._plan, last)), content
+                    del content
 
     def _read(
         self, track: _SalesforceTrack, window: SalesforceWindow

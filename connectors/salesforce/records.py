@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from connectors.bounds import AnswerBudget, BeyondBudget, in_parts, longer_than_held
 from connectors.salesforce.descriptions import NAME, Field
 from connectors.salesforce.errors import unclear
 from connectors.salesforce.former import leads_of
@@ -34,8 +35,18 @@ class SalesforceRecords:
         self.plan = plan
         self.labels = SalesforceLabels(client, plan.stream)
 
+    def fetch_in_parts(self, ids: Sequence[str]) -> Iterator[list[Record]]:
+        """Yield these records as they are now, with their children, in parts that each have a budget of their own."""
+
+        def read(some: Sequence[str], budget: AnswerBudget) -> list[Record]:
+            with self.client.within(budget):
+                return self.fetch(some)
+
+        size = self.plan.spec.page_size
+        return in_parts(list(dict.fromkeys(ids)), read, first=size, most=size)
+
     def fetch(self, ids: Sequence[str]) -> list[Record]:
-        """Return these records as they are now, with their children."""
+        """Return these records together. Raises BeyondBudget where a budget is set that does not hold them."""
         source = self.plan.source
         # Ids come from people too: others are unknown here, and MALFORMED_ID would refuse the whole query.
         asked = list(dict.fromkeys(whole_id(id_) for id_ in ids if is_id(id_, source.schema.prefix)))
@@ -45,7 +56,16 @@ class SalesforceRecords:
     def of(self, rows: Sequence[SalesforceRow]) -> list[Record]:
         """Return the rows as records, in their order: deleted ones as tombstones, the others with their children."""
         living = {self._id(row): row for row in rows if not is_gone(self.plan, row)}
-        nested = {child.name: self._nest(child, living) for child in self.plan.children}
+        nested: dict[str, Mapping[str, list[RowWithValues]]] = {}
+        for child in self.plan.children:
+            try:
+                nested[child.name] = self._nest(child, living)
+            except BeyondBudget:
+                if len(rows) > 1:
+                    raise
+                # Alone, and longer than anything may be: only this record waits for somebody, its page goes on.
+                when = when_of(self.client, self.plan, rows[0])
+                return [Record(self._id(rows[0]), {}, when, problem=longer_than_held(child.name))]
         former = self._former(living, nested)
         data = self._data(self.plan.source, list(living.values()))
         made = dict(zip(living, data, strict=True))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote_plus
 
@@ -16,6 +17,7 @@ import requests
 from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
 
+from connectors.bounds import AnswerBudget, BeyondBudget, longest_record
 from connectors.salesforce.descriptions import ObjectSchema
 from connectors.salesforce.errors import (
     FieldRefused,
@@ -50,12 +52,24 @@ class Client:
         self._http = account.http()
         self._salesforce: Salesforce | None = None
         self._token: Token | None = None
+        self._budget: AnswerBudget | None = None
+        self.held = 0
+        """Bytes in which the last batch of `batches` came, where no budget was set."""
         self.without_label: Counter[str] = Counter()
         """Values without a label since the last page, by `Account.Industry`."""
 
     def close(self) -> None:
         self._http.close()
         self._salesforce = None
+
+    @contextmanager
+    def within(self, budget: AnswerBudget) -> Iterator[None]:
+        """Count the rows that queries bring in this budget. They raise BeyondBudget where it has no room for them."""
+        before, self._budget = self._budget, budget
+        try:
+            yield
+        finally:
+            self._budget = before
 
     # ---- what it reads
 
@@ -140,7 +154,7 @@ class Client:
         """Yield all rows in the order of their ids, in batches.
 
         Each batch begins after the last id of the one before, so a lost locator costs nothing. Raises Slow if a batch
-        takes too long; if `patient`, only after trying with fewer rows.
+        takes too long; if `patient`, only after trying with fewer rows. Where rows are long, there are fewer.
         """
         limit = BATCH
         while True:
@@ -151,6 +165,11 @@ class Client:
                     raise
                 # Fewer rows may come in time; it does not grow again for this reading.
                 limit = max(SMALLEST_BATCH, limit // 4)
+                continue
+            except BeyondBudget:
+                if self._budget is not None:
+                    raise  # whoever set it asks for fewer
+                limit = max(1, limit // 4)
                 continue
             if batch.rows:
                 if batch.rows[-1]["Id"] == after:
@@ -184,16 +203,35 @@ class Client:
             yield from self._rows_of(rest, field, ids[half:], stream)
 
     def _batch(self, select: Select, after: str | None, limit: int, stream: str) -> QueryPage:
-        """Return the next rows. If the rest of an answer was lost it has fewer rows than exist, and is not `done`."""
+        """Return the next rows. If the rest of an answer was lost, or is too long, it has fewer rows than exist, and is
+        not `done`."""
+        if self._budget is not None:
+            return self._whole_batch(select, after, limit, stream)
+        # Half of what may be held: the other half is for the children of these rows.
+        budget = AnswerBudget()
+        budget.most //= 2
+        try:
+            with self.within(budget):
+                return self._whole_batch(select, after, limit, stream)
+        except BeyondBudget:
+            if limit > 1:
+                raise
+            what, hint = longest_record(), "map fewer fields"
+            raise SourceRefused(what, hint=hint, source=self.account.source, stream=stream) from None
+        finally:
+            self.held = budget.held
+
+    def _whole_batch(self, select: Select, after: str | None, limit: int, stream: str) -> QueryPage:
         source = self.account.source
         answer = first = QueryPage.of(self._query(select.page(after, limit), select.deleted, stream), source, stream)
         rows = list(first.rows)
         while answer.more is not None:
             try:
                 answer = QueryPage.of(self._more(answer.more, stream), source, stream)
-            except LocatorLost:
+            except (LocatorLost, BeyondBudget):
                 if not rows:
                     raise
+                # The next query goes on behind these rows.
                 return QueryPage(rows, first.total, None, done=False)
             rows += answer.rows
         # Rows that are silently missing must not pass for records that are gone.
@@ -225,14 +263,18 @@ class Client:
         path = f"{'queryAll' if deleted else 'query'}/?q={quote_plus(soql)}"
         if len(path) <= self.account.longest_uri:
             try:
-                return self._ask(lambda salesforce: salesforce.query(soql, include_deleted=deleted), stream)
+                return self._rows(lambda salesforce: salesforce.query(soql, include_deleted=deleted), stream)
             except RequestTooLong:
                 # A proxy takes less than Salesforce does: remembered for all streams.
                 self.account.longest_uri = min(self.account.longest_uri, len(path) - 1)
-        return self._ask(lambda salesforce: composite(salesforce, path, self.account.source, stream), stream)
+        return self._rows(lambda salesforce: composite(salesforce, path, self.account.source, stream), stream)
 
     def _more(self, path: str, stream: str) -> Json:
-        return self._ask(lambda salesforce: salesforce.query_more(path, identifier_is_url=True), stream)
+        return self._rows(lambda salesforce: salesforce.query_more(path, identifier_is_url=True), stream)
+
+    def _rows(self, ask: Callable[[Salesforce], Json], stream: str) -> Json:
+        with self._http.within(self._budget):
+            return self._ask(ask, stream)
 
     def _plain(self, url: str) -> Json:
         response = self._http.get(url)

@@ -7,7 +7,8 @@ simple-salesforce sets no time-out on logins and some other calls; the adapter s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import requests
@@ -15,7 +16,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import MaxRetryError, NameResolutionError
 
-from connectors.bounds import LONGEST_ANSWER, LONGEST_ERROR, TooLarge, joined
+from connectors.bounds import LONGEST_ANSWER, LONGEST_ERROR, AnswerBudget, BeyondBudget, TooLarge, joined
 from connectors.exchange import Deadline
 from connectors.salesforce.errors import Slow, unclear
 from sync import __version__
@@ -46,9 +47,19 @@ class Http(requests.Session):
         self._proxies = {"https": proxy} if proxy else None
         self._certificates = ca_file
         self.headers["User-Agent"] = USER_AGENT
-        self.mount("https://", _Adapter(timeout, connect_timeout, observe))
+        self._adapter = _Adapter(timeout, connect_timeout, observe)
+        self.mount("https://", self._adapter)
         # A redirected or misspelled address must never carry the session in the clear.
         self.mount("http://", _NoPlainHttp())
+
+    @contextmanager
+    def within(self, budget: AnswerBudget | None) -> Iterator[None]:
+        """Count what is received in this budget; a request raises BeyondBudget where it has no room for the answer."""
+        before, self._adapter.budget = self._adapter.budget, budget
+        try:
+            yield
+        finally:
+            self._adapter.budget = before
 
     def request(self, method: str, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
         return super().request(method, url, *args, **{**options, "allow_redirects": False})
@@ -77,6 +88,7 @@ class _Adapter(HTTPAdapter):
         self._connect_timeout = connect_timeout
         self._observe = observe
         self._deadline = Deadline()
+        self.budget: AnswerBudget | None = None
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
@@ -109,7 +121,7 @@ class _Adapter(HTTPAdapter):
                     cert=cert,
                     proxies=proxies,
                 )
-                _read(response)
+                _read(response, self.budget)
             except (requests.exceptions.RequestException, OSError):
                 self._check(request)
                 raise
@@ -127,17 +139,20 @@ class AnswerTooLarge(requests.exceptions.RequestException):
     """The answer is longer than any of Salesforce's."""
 
 
-def _read(response: requests.Response) -> None:
-    """Read the body now, under the deadline. Raises AnswerTooLarge; of an error with a long body only the status is
-    kept."""
+def _read(response: requests.Response, budget: AnswerBudget | None) -> None:
+    """Read the body now, under the deadline. Raises AnswerTooLarge, or BeyondBudget if there is a budget; of an error
+    with a long body only the status is kept."""
     is_error = response.status_code >= 400
+    most = LONGEST_ANSWER if budget is None else min(budget.left, LONGEST_ANSWER)
     try:
-        content = joined(response.iter_content(1 << 16), LONGEST_ERROR if is_error else LONGEST_ANSWER)
+        content = joined(response.iter_content(1 << 16), LONGEST_ERROR if is_error else most)
     except TooLarge:
         response.close()
         if not is_error:
-            raise AnswerTooLarge(response=response) from None
+            raise AnswerTooLarge(response=response) if budget is None else BeyondBudget from None
         content = b""
+    if budget is not None and not is_error:
+        budget.held += len(content)
     # As requests itself does it: `json` and `text` take it from there.
     response._content = content
 

@@ -18,7 +18,7 @@ class Cause:
     later: bool
     what: str
     hint: str = ""
-    kind: Literal["", "slow", "unconvertible", "oversized", "unreachable"] = ""
+    kind: Literal["", "slow", "unconvertible", "oversized", "memory", "unreachable"] = ""
     detail: str = ""
 
 
@@ -82,6 +82,13 @@ OVERSIZED = Cause(
     f"the rows of one answer are longer than {LONGEST_ANSWER >> 20} MiB",
     "lower page_size, or leave long columns out of query",
     "oversized",
+)
+OUT_OF_MEMORY = Cause(
+    False,
+    "the answer, or the query behind it, needs more memory than DuckDB may use",
+    "leave long columns out of query, or give it more: `?memory_limit=1GB` behind the database's name in url, and more"
+    " MemoryMax= to the service",
+    "memory",
 )
 GONE = Cause(True, "the connection to the database was lost", "see whether the server is up; the poll resumes")
 REACH = Cause(

@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Dialect, Engine, Executable, text
 from sqlalchemy.engine import URL
 
+from connectors.bounds import AnswerBudget
 from connectors.sql.engines import address_of, backend_of, facts_of, make_engine
 from connectors.sql.errors import translated
-from connectors.sql.limits import AnswerBudget, bounded, counted
+from connectors.sql.limits import bounded, counted
 from connectors.sql.options import SqlSource
 from sync.shared.errors import SourceUnavailable
 
@@ -24,6 +25,8 @@ MonotonicClock = Callable[[], float]
 
 
 _FIRST_ROWS = 16
+UNBOUNDED_ROWS = 100
+"""Rows of an answer that nothing bounds. As many go into one request to ClosingDealz: reading keeps up with sending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,11 @@ class Database:
         """Return how many rows to ask for at first, up to `most`: few where only the answer shows how long they are,
         since nothing stops the driver."""
         return most if facts_of(self.backend).whole_answers is False else min(_FIRST_ROWS, most)
+
+    def most_rows(self, most: int) -> int:
+        """Return how many rows to ask for at the most, up to `most`: so few that their number bounds an answer where
+        nothing else does."""
+        return min(UNBOUNDED_ROWS, most) if facts_of(self.backend).unbounded else most
 
     def now(self, stream: str | None = None) -> int:
         """Return the source's clock in microseconds since 1970 UTC."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from sqlalchemy import Select
 from sqlalchemy.engine import URL
 
+from connectors.bounds import AnswerBudget, in_parts
 from connectors.interface import (
     Connector,
     Discovered,
@@ -24,12 +25,11 @@ from connectors.interface import (
 from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database, MonotonicClock
 from connectors.sql.engines import parse_url, sqlite_file
-from connectors.sql.errors import is_too_slow
-from connectors.sql.halving import CHUNK, in_parts, read_among
+from connectors.sql.errors import Oversized, is_too_slow
+from connectors.sql.halving import CHUNK, read_among
 from connectors.sql.key_spelling import alike, may_respell
 from connectors.sql.keys import key_name, key_rows, row_id
 from connectors.sql.lanes import lane_progress
-from connectors.sql.limits import AnswerBudget
 from connectors.sql.modified_times import listed_times
 from connectors.sql.moments import DAY, canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream, mismatches
@@ -148,8 +148,9 @@ class SqlConnector:
             # A collation may find rows that nobody asked for.
             return [record for record in made if alike(record.id) in asked]
 
-        most = CHUNK // len(known)
-        yield from in_parts(list(dict.fromkeys(ids)), part, first=self._database.first_rows(most), most=most)
+        most = self._database.most_rows(CHUNK // len(known))
+        first = self._database.first_rows(most)
+        yield from in_parts(list(dict.fromkeys(ids)), part, first=first, most=most, beyond=Oversized)
 
     def respells(self, stream: StreamSpec) -> bool:
         plan = plan_of(stream)

@@ -40,6 +40,7 @@ from connectors.sql.causes import (
     NOT_ALLOWED_IN,
     NOT_READY,
     OPTION,
+    OUT_OF_MEMORY,
     OVERSIZED,
     PERMISSION,
     POOLER,
@@ -347,19 +348,19 @@ def _of_sqlalchemy(error: BaseException, driver: BaseException) -> Cause | None:
 
 
 def _by_class(driver: BaseException) -> Cause | None:
-    """Return the cause that a driver without codes (DuckDB) gives by a class of its own."""
+    """Return the cause that a driver without codes (DuckDB, ClickHouse) gives by a class or a word of its own."""
     name, message = type(driver).__name__, str(driver)
-    if name == "InterruptException":
-        return _named(SLOW, "", _class_of(driver))
-    if "lock" in message.lower() and name == "IOException":
-        return _named(LOCKED, "", _class_of(driver))
-    if "read-only mode" in message:
-        return _named(WRITES, "", _class_of(driver))
-    if "More than one row returned by a subquery" in message:
-        return _named(SUBQUERY, "", _class_of(driver))
-    if name in ("ConversionException", "OutOfRangeException") or "alformed JSON" in message:
-        return _named(DATA, "", _class_of(driver))
-    return None
+    signs: tuple[tuple[bool, Cause], ...] = (
+        (name == "InterruptException", SLOW),
+        (name == "OutOfMemoryException", OUT_OF_MEMORY),
+        ("TOO_MANY_ROWS_OR_BYTES" in message, OVERSIZED),  # ClickHouse's max_result_bytes
+        ("lock" in message.lower() and name == "IOException", LOCKED),
+        ("read-only mode" in message, WRITES),
+        ("More than one row returned by a subquery" in message, SUBQUERY),
+        (name in ("ConversionException", "OutOfRangeException") or "alformed JSON" in message, DATA),
+    )
+    cause = next((cause for is_it, cause in signs if is_it), None)
+    return None if cause is None else _named(cause, "", _class_of(driver))
 
 
 def _of_python(error: BaseException, backend: str) -> Cause | None:

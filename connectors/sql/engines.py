@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import os
@@ -19,7 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SAWarning
 from sqlalchemy.pool import NullPool
 
-from connectors.sql import limits
+from connectors import bounds
 from connectors.sql.causes import UnknownOption
 from connectors.sql.limits import bound_names
 from connectors.sql.options import SqlSource
@@ -50,21 +51,34 @@ class EngineTraits:
     trims_char: bool = False
     """Values of `CHAR(n)` come without the blanks that fill them."""
     whole_answers: bool | None = None
-    """The driver holds a whole answer in memory before it returns a row, and nothing here stops it; None where this is
-    not known."""
+    """The driver holds a whole answer in memory before it returns a row; None where this is not known."""
+    bound: str = ""
+    """What ends such an answer before it fills the memory, in words for people; "" where nothing does."""
+
+    @property
+    def unbounded(self) -> bool:
+        """True if an answer may grow in the driver until memory ends."""
+        return self.whole_answers is not False and not self.bound
 
 
+DUCKDB_MEMORY = "256MiB"
+"""The memory_limit of DuckDB, whose default is four fifths of the machine's memory. An answer counts against it; as
+values of Python it may take as much again."""
 _PROVEN = EngineTraits(proven=True, time_limit=True, read_only=True, trims_char=True)
 _FACTS = {
     "postgresql": replace(_PROVEN, own_clock=True, whole_answers=False),
     "mysql": replace(_PROVEN, own_clock=True, whole_answers=False),
     "sqlite": replace(_PROVEN, whole_answers=False),
-    "duckdb": replace(_PROVEN, whole_answers=True),
+    "duckdb": replace(
+        _PROVEN, whole_answers=True, bound=f"its memory_limit, {DUCKDB_MEMORY} unless url sets another, ends an answer"
+    ),
     "firebird": EngineTraits(proven=True, trims_char=True, whole_answers=False),
     "mssql": EngineTraits(own_clock=True, whole_answers=False),
     "oracle": EngineTraits(whole_answers=False),
     "redshift": EngineTraits(whole_answers=True),
-    "clickhousedb": EngineTraits(whole_answers=True),
+    "clickhousedb": EngineTraits(
+        whole_answers=True, bound="the server ends it at max_result_bytes, if this user may set that"
+    ),
 }
 
 
@@ -134,6 +148,9 @@ def make_engine(url: URL, options: SqlSource) -> Engine:
             engine = _postgresql(url, options, common)
         case "mysql":
             engine = _mysql(url, options, common)
+        case "clickhousedb":
+            engine = create_engine(url, **common)
+            event.listen(engine, "connect", lambda connection, _record: limit_clickhouse(connection.client))
         case _:
             engine = create_engine(url, **common)
     bound_names(engine, url, backend_of(url))
@@ -187,7 +204,7 @@ def _sqlite(url: URL, options: SqlSource) -> Engine:
             raise IsADirectoryError  # SQLite would speak of a failed disk
         connection = sqlite3.connect(uri, uri=True, timeout=patience, check_same_thread=False)
         connection.text_factory = _text
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.longest_answer)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, bounds.longest_held)
         connection.execute("PRAGMA query_only = ON")
         return connection
 
@@ -261,15 +278,30 @@ def _mysql(url: URL, options: SqlSource, common: dict[str, Any]) -> Engine:
     return engine
 
 
+# ---- ClickHouse
+
+
+def limit_clickhouse(client: Any) -> None:
+    """Let the server end an answer that is too long with an error. A user that may change no setting is not limited."""
+    with contextlib.suppress(Exception):  # whatever class the driver gives a setting that is read-only
+        # First: with the other mode of a profile, "break", a page would be cut without a word.
+        client.set_client_setting("result_overflow_mode", "throw")
+        client.set_client_setting("max_result_bytes", str(bounds.longest_held))
+
+
 # ---- DuckDB
+
+_MEMORY = frozenset({"memory_limit", "max_memory"})
+"""The names of the one setting."""
 
 
 def _duckdb(url: URL) -> Engine:
     file = url.database not in (None, "", ":memory:") and ":" not in str(url.database)[:4]
+    arguments: dict[str, Any] = {} if url.query.keys() & _MEMORY else {"config": {"memory_limit": DUCKDB_MEMORY}}
     # No pool, and read-only: while a connection is open, no other process can write to the file.
-    engine = create_engine(
-        url, connect_args={"read_only": True} if file else {}, poolclass=NullPool, hide_parameters=True
-    )
+    if file:
+        arguments["read_only"] = True
+    engine = create_engine(url, connect_args=arguments, poolclass=NullPool, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:

@@ -29,10 +29,15 @@ class Oversized(SourceRefused):
     """The rows asked for are together longer than an answer may be."""
 
 
+class OutOfMemory(Oversized):
+    """The database itself has no memory for what is asked: of a single row, that is no fault of the row."""
+
+
 _KINDS: dict[str, type[SourceUnavailable] | type[SourceRefused]] = {
     "slow": TooSlow,
     "unconvertible": Unconvertible,
     "oversized": Oversized,
+    "memory": OutOfMemory,
 }
 
 

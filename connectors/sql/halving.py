@@ -8,13 +8,13 @@ is unusable and names that field; its page and stream go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from sqlalchemy import Select
 
+from connectors.bounds import AnswerBudget
 from connectors.sql.connection import Database, SqlRows
-from connectors.sql.errors import Oversized, Unconvertible
-from connectors.sql.limits import AnswerBudget
+from connectors.sql.errors import OutOfMemory, Oversized, Unconvertible
 from connectors.sql.statements import Relation, one_row
 from connectors.sql.values import TOO_LONG, UNDECODABLE, Unreadable
 from sync.shared.errors import SourceRefused
@@ -39,7 +39,6 @@ Choose = Callable[[Sequence[str], bool], Select[Any]]
 
 CHUNK = 500
 """Most values in one statement by key: SQL Server takes 2,100 parameters, Oracle 1,000 in one list."""
-PartT = TypeVar("PartT")
 
 
 def chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
@@ -81,6 +80,8 @@ def read_page(
             if size > 1:
                 size //= 2
                 continue
+            if isinstance(error, OutOfMemory):
+                raise
 
             def alone(names: Sequence[str], everything: bool, after: Any = after) -> Select[Any]:
                 return select(names, everything, after, 1)
@@ -122,6 +123,8 @@ def read_among(
         except (Unconvertible, Oversized) as error:
             if isinstance(error, Oversized) and not alone:
                 raise
+            if isinstance(error, OutOfMemory) and len(some) == 1:
+                raise
             if len(some) > 1:
                 middle = len(some) // 2
                 waiting[:0] = [some[:middle], some[middle:]]
@@ -134,26 +137,6 @@ def read_among(
         columns = found.columns
         rows += found.rows
     return SqlRows(tuple(columns), rows, budget=budget)
-
-
-def in_parts(
-    values: Sequence[str], read: Callable[[Sequence[str], AnswerBudget], PartT], *, first: int, most: int
-) -> Iterator[PartT]:
-    """Yield what `read` makes of the values, up to `most` at once, at the beginning `first`. It raises Oversized where
-    its budget does not hold them: then there are fewer."""
-    start, size = 0, first
-    while start < len(values):
-        budget = AnswerBudget()
-        try:
-            # No name keeps the part here while the next one is read.
-            yield read(values[start : start + size], budget)
-        except Oversized:
-            if size == 1:
-                raise
-            size //= 2
-            continue
-        start += size
-        size = min(most, 2 * size) if budget.has_room_for_as_much else size
 
 
 def _blame(error: Unconvertible | Oversized) -> Unreadable:

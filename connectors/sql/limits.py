@@ -15,36 +15,19 @@ import struct
 import termios
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL
 
-from connectors.bounds import LONGEST_ANSWER, NAME_PATIENCE, NameTimeout, TooLarge, addresses_of
+from connectors import bounds
+from connectors.bounds import NAME_PATIENCE, AnswerBudget, NameTimeout, TooLarge, addresses_of
 from connectors.sql.service_file import service_settings
 
-longest_answer = LONGEST_ANSWER
-"""Most bytes of the rows that are held together, as received."""
 _MOST_ROWS = 100
 """Most rows that are taken from a driver before they are counted."""
 _SIZED = frozenset({str, bytes, bytearray, memoryview})
-
-
-@dataclass(slots=True)
-class AnswerBudget:
-    """The bytes of the answers that are held together: a page's rows, with those of its children."""
-
-    held: int = 0
-
-    @property
-    def left(self) -> int:
-        return max(0, longest_answer - self.held)
-
-    @property
-    def has_room_for_as_much(self) -> bool:
-        return self.held <= self.left
 
 
 def counted(take: Callable[[int], Sequence[Sequence[Any]]], most: int) -> tuple[list[Any], int]:
@@ -103,7 +86,7 @@ def mysql_connection() -> Callable[..., Any]:
 
         def _read_bytes(self, num_bytes: int) -> Any:
             self.received_bytes += num_bytes
-            if self.received_bytes > (longest_answer if self.most_bytes is None else self.most_bytes):
+            if self.received_bytes > (bounds.longest_held if self.most_bytes is None else self.most_bytes):
                 self._force_close()
                 raise TooLargeError(CR.CR_SERVER_LOST, "the answer is too long")
             return super()._read_bytes(num_bytes)
@@ -144,7 +127,7 @@ def postgresql_connection() -> Any:
 
         def _hold(self, received: _ReceivedBytes) -> None:
             self.received_bytes = received.bytes()
-            if self.received_bytes > (longest_answer if self.most_bytes is None else self.most_bytes):
+            if self.received_bytes > (bounds.longest_held if self.most_bytes is None else self.most_bytes):
                 self.close()
                 raise TooLargeError("the answer is too long")
 

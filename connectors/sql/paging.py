@@ -11,13 +11,13 @@ from typing import Any
 
 from sqlalchemy import Select
 
+from connectors.bounds import AnswerBudget
 from connectors.interface import StreamSpec
 from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database, SqlRows
 from connectors.sql.cursors import Cursor
 from connectors.sql.halving import read_page
 from connectors.sql.keys import pack, unpack
-from connectors.sql.limits import AnswerBudget
 from connectors.sql.ordering import is_proven
 from connectors.sql.records import SelectLayout
 from connectors.sql.statements import Bounds, ColumnOrder, Relation, page, rows_in
@@ -54,7 +54,7 @@ class Pager:
         # The columns with a role: a place needs no others, and they can be read where another column cannot.
         self._what = relation, list(dict.fromkeys(layout.roles)), False
         self._cursor, self._keys = cursor, keys
-        self._limit = spec.page_size
+        self._limit = database.most_rows(spec.page_size)
         self._size = self._first = database.first_rows(self._limit)
         # Not every database takes a column twice in ORDER BY.
         orders = ([cursor] if cursor else []) + list(keys)

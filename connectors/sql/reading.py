@@ -130,6 +130,7 @@ class SqlPoll:
                 if cursor != stored or content.records or content.touched:
                     yield Page(track.lane, cursor, content.records, content.touched, notes={**content.notes, **notes})
                     stored, notes = cursor, {}
+                del content  # the next page is read without it in memory
 
     def _scale_now(self, track: _SqlTrack, known: Json) -> LearnedScale:
         """Return the column's scale; for a text column determined anew if the format at its ends has changed.
@@ -221,6 +222,7 @@ class SqlPoll:
             backfill = backfill.next(track.pager.last() if found.more else None)
             cursor = backfill_to_json(backfill, of, scale)
             yield Page(BACKFILL, cursor, content.records, backfill=True, notes=content.notes)
+            del found, content
 
     def _backfill(self, track: _SqlTrack, scale: Scale, stored: Json, now: int) -> SqlBackfill:
         if stored is not None:
@@ -260,6 +262,7 @@ class SqlPoll:
             after = pager.last()[1] if full else None
             cursor = {"of": None, "after": after} if full else end
             yield Page(lane, cursor, records, backfill=lane == BACKFILL, notes=repeated(found, records))
+            del found, records
 
     # ---- what the tracks carry
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from sqlalchemy import Select
 
+from connectors.bounds import AnswerBudget
 from connectors.interface import StreamSpec
 from connectors.sql.columns import IdWriter, StreamColumns
 from connectors.sql.connection import Database, SqlRows
@@ -18,7 +19,6 @@ from connectors.sql.cursors import Cursor
 from connectors.sql.halving import read_among
 from connectors.sql.key_spelling import Nearest
 from connectors.sql.keys import as_kind, id_text, id_texts, row_id
-from connectors.sql.limits import AnswerBudget
 from connectors.sql.modified_times import modified_texts
 from connectors.sql.options import SqlChild, SqlStream
 from connectors.sql.scales import Scale

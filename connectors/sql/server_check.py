@@ -10,10 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from connectors.bounds import LONGEST_ANSWER
 from connectors.interface import Finding
 from connectors.sql.catalog import try_probe
-from connectors.sql.connection import Database
+from connectors.sql.connection import UNBOUNDED_ROWS, Database
 from connectors.sql.engines import facts_of
 from connectors.sql.sessions import POSTGRESQL_SETTINGS
 
@@ -188,7 +187,7 @@ def _encoding(database: Database, stream: str) -> str:
 # ---- limits and lag
 
 
-_WHOLE = f", beyond {LONGEST_ANSWER >> 20} MiB where rows are long: lower page_size there"
+_ROWS = f"of up to {UNBOUNDED_ROWS} rows, or of their children: where rows are very long, lower page_size"
 
 
 def _limits(database: Database) -> Iterator[Finding]:
@@ -201,8 +200,9 @@ def _limits(database: Database) -> Iterator[Finding]:
             (facts.read_only, "sessions are not read-only, so give the user in url no more than SELECT"),
             (facts.own_clock or facts.proven, "this machine's clock decides which rows are ripe, so keep both in time"),
             (facts.trims_char, "CHAR(n) columns keep the blanks that fill them"),
-            (facts.whole_answers is not True, f"the driver holds each answer whole in memory{_WHOLE}"),
-            (facts.whole_answers is not None, f"the driver may hold each answer whole in memory{_WHOLE}"),
+            (not facts.bound, f"the driver holds each answer whole in memory; {facts.bound}"),
+            (facts.bound or facts.whole_answers is not True, f"the driver holds an answer whole in memory, {_ROWS}"),
+            (facts.whole_answers is not None, f"the driver may hold an answer whole in memory, {_ROWS}"),
         )
         if not known
     ]

@@ -50,8 +50,8 @@ def status(
     path = find_config(config)
     try:
         loaded = load_config(path)
-    except ConfigError:
-        if (overview := _without_config(path)) is not None:
+    except ConfigError as error:
+        if (overview := _without_config(path, error)) is not None:
             show(overview, config, whole=whole, as_json=as_json)
         raise
     overview = gather(loaded, *choose_scope(loaded, workspaces, streams))
@@ -94,7 +94,7 @@ def gather(config: Config, workspaces: Collection[str] = (), streams: Collection
         return overview_of(config, ledger, workspaces=workspaces, streams=streams)
 
 
-def _without_config(path: Path) -> Overview | None:
+def _without_config(path: Path, error: ConfigError) -> Overview | None:
     """Return the overview of the ledger alone; None where the ledger cannot be found or read either."""
     from state.ledger import Ledger
     from sync.config.load import ledger_named_by
@@ -105,6 +105,6 @@ def _without_config(path: Path) -> Overview | None:
         return None
     try:
         with Ledger(found) as ledger:
-            return without_config(path.absolute(), ledger)
+            return without_config(path.absolute(), ledger, error)
     except SyncError:
         return None

@@ -8,7 +8,7 @@ own, so that one that hangs delays no other.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -16,7 +16,7 @@ from typing import Literal
 
 import orjson
 
-from connectors.interface import Rewords, StreamSpec
+from connectors.interface import FetchesInParts, Rewords, StreamSpec
 from state.ledger import Ledger
 from state.rows import Reading, Sampled
 from state.streams import OBJECT, PAST, DeclaredStream, changed_of
@@ -28,7 +28,7 @@ from sync.mapping.wire_fields import texts
 from sync.polling.judge import read_record
 from sync.polling.spelling import names_of
 from sync.shared.errors import LedgerUntrusted, SourceRefused, SourceUnavailable, SyncError
-from sync.shared.words import is_number
+from sync.shared.words import Record, is_number
 
 SAMPLE = 100
 """Records that are read and compared."""
@@ -50,16 +50,20 @@ class Evidence:
 
 def reworded(plan: CompiledConfig, ledger: Ledger) -> list[Evidence]:
     """Return the streams of a plan whose query was edited and that still have the same records, which are read from
-    their sources.
+    their sources, beside each other.
 
-    Raises LedgerUntrusted if a stream has other records or nobody can tell; SourceUnavailable, SourceRefused.
+    Raises LedgerUntrusted if a stream has other records or nobody can tell; SourceUnavailable, SourceRefused;
+    Unanswered after PATIENCE.
     """
+    edited = [declared.name for declared in plan.declared if is_edited(declared, ledger)]
+    comparisons, until = Comparisons(), monotonic() + PATIENCE
+    comparisons.begin(plan, edited, ledger)
     found = []
-    for declared in plan.declared:
-        name = declared.name
-        evidence = evidence_of(plan.config, plan.specs[name], plan.mappings[name], declared, ledger)
+    for name in edited:
+        evidence, error = comparisons.answer(name, until)
+        if error is not None:
+            raise error
         if evidence is not None:
-            refuse(evidence)
             found.append(evidence)
     return found
 
@@ -87,13 +91,19 @@ def evidence_of(
             return Evidence(declared.name, "same")
         # fetched by id with the new query, so a record that it excludes is not there
         sampled = ledger.records.sample(row.id, SAMPLE)
-        records = connector.fetch(spec, [each.id for each in sampled]) if sampled else ()
-        # a new query may spell keys differently: compare under the ledger's ids
-        names = names_of(ledger, connector, spec, row.id, [record.id for record in records])
+        ids, readings = [each.id for each in sampled], list[Reading]()
+        parts: Iterable[Sequence[Record]] = ()
+        if ids and isinstance(connector, FetchesInParts):
+            parts = connector.fetch_in_parts(spec, ids)
+        elif ids:
+            parts = [connector.fetch(spec, ids)]
+        for records in parts:
+            # a new query may spell keys differently: compare under the ledger's ids
+            names = names_of(ledger, connector, spec, row.id, [record.id for record in records])
+            known = (replace(record, id=names.get(record.id, record.id)) for record in records)
+            readings += [read_record(record, mapping, 0, ledger.hasher, None).reading for record in known]
     finally:
         connector.close()
-    known = [replace(record, id=names.get(record.id, record.id)) for record in records]
-    readings = [read_record(record, mapping, 0, ledger.hasher, None).reading for record in known]
     return compared(declared, sampled, readings, config.workspaces[declared.workspace].wire)
 
 
@@ -169,6 +179,8 @@ def refuse(evidence: Evidence) -> None:
 
 AT_ONCE = 2.0
 """Seconds that a start or a reload waits for all comparisons together, before it goes on with the rest."""
+PATIENCE = 60.0
+"""Seconds that `once` waits, which has no later, and a start that could begin nothing else."""
 
 Answer = tuple[Evidence | None, SyncError | None]
 
@@ -177,10 +189,12 @@ class Unanswered(SourceUnavailable):
     """A source has not answered yet; the comparison goes on."""
 
     def __init__(self, stream: str) -> None:
+        self.stream_name = stream
         super().__init__(
             f"the query of the stream {stream} was edited, and its source has not answered yet whether it has the same"
             " records",
-            hint="what is edited comes into force by itself once the source answers",
+            hint="a daemon puts it into force by itself once the source answers; for `once`, run it again; see why the"
+            " source is that slow",
         )
 
 
@@ -237,13 +251,14 @@ class Comparisons:
                 answer.set_exception(error)
 
 
-def unanswered(plan: CompiledConfig, ledger: Ledger) -> dict[str, Unanswered]:
-    """Return the sources of edited queries that do not answer at once, beside each other, with the error to tell.
+def unanswered(plan: CompiledConfig, ledger: Ledger, *, patiently: bool = False) -> dict[str, Unanswered]:
+    """Return the sources of edited queries that do not answer at once, or `patiently` not within PATIENCE, beside each
+    other, with the error to tell.
 
     A start goes on without them. Raises LedgerBusy, LedgerError.
     """
     edited = [declared.name for declared in plan.declared if is_edited(declared, ledger)]
-    comparisons, until = Comparisons(), monotonic() + AT_ONCE
+    comparisons, until = Comparisons(), monotonic() + (PATIENCE if patiently else AT_ONCE)
     comparisons.begin(plan, edited, ledger)
     answers = {name: comparisons.answer(name, until)[1] for name in edited}
     return {name.split(".", 1)[0]: error for name, error in answers.items() if isinstance(error, Unanswered)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sync.config.schema import Config, Source
@@ -38,10 +38,16 @@ def without(config: Config, missing: MissingSecrets) -> Config:
     """Return what can begin. Raises ConfigError with all that is missing where nothing could be read."""
     # a daemon without any source would look healthy and do nothing
     if missing.sources and not config.sources.keys() - missing.sources.keys():
-        raise _error(config, (problem for error in missing.sources.values() for problem in error.problems))
-    sources = {name: pinned(config, name) for name in config.sources if name not in missing.sources}
+        problems = dict.fromkeys(problem for error in missing.sources.values() for problem in error.problems)
+        raise ConfigError([*problems], file=str(config.path))
     workspaces = {name: each for name, each in config.workspaces.items() if name not in missing.workspaces}
-    return config.model_copy(update={"sources": sources, "workspaces": workspaces})
+    return without_sources(config, missing.sources).model_copy(update={"workspaces": workspaces})
+
+
+def without_sources(config: Config, names: Collection[str]) -> Config:
+    """Return the configuration without these sources, while each of the others feeds the workspaces that it did."""
+    sources = {name: pinned(config, name) for name in config.sources if name not in names}
+    return config.model_copy(update={"sources": sources})
 
 
 def pinned(config: Config, name: str) -> Source:

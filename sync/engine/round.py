@@ -12,7 +12,9 @@ from sync.config.schema import Config
 from sync.delivery.budget import Budget
 from sync.delivery.sender import ClientFactory, open_client
 from sync.engine.compiled_config import CompiledConfig
+from sync.engine.edited_queries import unanswered
 from sync.engine.engine import Engine, failures
+from sync.engine.missing_secrets import without_sources
 from sync.polling.progress import left_out_entirely
 from sync.polling.turns import Failure
 from sync.service import notices
@@ -59,8 +61,21 @@ class Round:
     def __init__(
         self, config: Config, ledger: Ledger, *, most: int | None = None, client: ClientFactory = open_client
     ) -> None:
-        """Send `most` leads at the most, without it all. This process must own the ledger."""
-        self.engine = Engine(CompiledConfig.of(config), ledger, budget=Budget(most), client=client, failed=self._fail)
+        """Send `most` leads at the most, without it all. This process must own the ledger.
+
+        Raises as Engine does; Unanswered where no source is left whose edited query could be compared.
+        """
+        plan = CompiledConfig.of(config)
+        late = unanswered(plan, ledger, patiently=True)
+        if late:
+            if not config.sources.keys() - late.keys():
+                raise next(iter(late.values()))
+            # as a daemon does: one source that hangs holds up no other
+            plan = CompiledConfig.of(without_sources(config, late))
+        self._late = {error.stream_name: error for error in late.values()}
+        self.engine = Engine(plan, ledger, budget=Budget(most), client=client, failed=self._fail)
+        for name, error in self._late.items():
+            notices.unread(ledger, name, error)
         self._most = most
         self._fatal: BaseException | None = None
         self._interrupted = False
@@ -86,7 +101,8 @@ class Round:
         # before anything is claimed: what a killed process left behind is settled first
         recover(self.engine)
         self.engine.start_delivery()
-        work = threading.Thread(target=self._work, args=(list(streams or self.engine.streams),), daemon=True)
+        names = [name for name in streams or self.engine.streams if name in self.engine.streams]
+        work = threading.Thread(target=self._work, args=(names,), daemon=True)
         work.start()
         while work.is_alive():
             try:
@@ -158,7 +174,7 @@ class Round:
         rests = {name: worker.pace.rest for name, worker in self.engine.workers.items() if worker.pace.rest}
         return Summary(
             self.engine.tally.snapshot(),
-            failures(self.engine),
+            [*failures(self.engine), *(Failure(name, error) for name, error in self._late.items())],
             rests,
             states,
             seconds,

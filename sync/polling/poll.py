@@ -176,6 +176,7 @@ class Poller:
         rules = self._rules(connector)
         for page in connector.read(self._job.spec, connector_lanes(self._ledger.streams.lanes(self._job.row.id))):
             self._commit(page, rules, intake)
+            del page  # the next one is read without it in memory
             if self._ends_here(intake.report):
                 return
 

@@ -20,7 +20,7 @@ from sync.engine.compiled_config import CompiledConfig
 from sync.engine.edited_queries import unanswered
 from sync.engine.engine import Engine, PreparedPlan
 from sync.engine.ledger_opening import own_ledger
-from sync.engine.missing_secrets import missing_secrets, pinned, without
+from sync.engine.missing_secrets import missing_secrets, without, without_sources
 from sync.engine.reload import Accepted, RefusedPart, Reload
 from sync.log import emit, few
 from sync.polling.turns import StreamWorker
@@ -128,8 +128,7 @@ class Daemon:
         late = unanswered(plan, ledger)
         if not late or not self._config.sources.keys() - late.keys():
             return plan
-        sources = {name: pinned(self._config, name) for name in self._config.sources if name not in late}
-        self._config = self._config.model_copy(update={"sources": sources})
+        self._config = without_sources(self._config, late)
         self._reload_wanted = True
         return CompiledConfig.of(self._config)
 

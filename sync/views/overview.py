@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from sync.config.ages import near_ends
 from sync.config.schema import Config, Workspace
 from sync.delivery.pace import REST_HINTS, Pace
 from sync.engine.compiled_config import rule_of
-from sync.service.notices import PART, digest_of, is_put_back
+from sync.service.notices import PART, cause_in, digest_of, is_put_back
 from sync.shared.errors import ConfigError
 from sync.shared.secrets import Secret
 from sync.views.json_form import HIDDEN, Moment, TextOrNull
@@ -27,7 +27,7 @@ from sync.views.lane_progress import lanes_in_words, lanes_of, newest_seen
 from sync.views.needs import Needs, ageing_needs, needs_as_json
 from sync.views.phrases import printable
 from sync.views.scope import Scope, scope_of
-from sync.views.troubles import failing_of, needs_of, place_needs, start_needs
+from sync.views.troubles import failing_of, needs_of, place_needs, start_needs, unusable_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +165,7 @@ class ConfigView:
     """The configuration file, and the one that the daemon loaded (`in_force`, None if none ever did).
 
     `stopped_at` is when that daemon stopped; `file_differs` is set if the file has changed since it was loaded.
+    `unusable` says why the file cannot be used, or is empty.
     """
 
     path: Path
@@ -173,6 +174,7 @@ class ConfigView:
     stopped_at: Moment | None
     file_differs: bool
     refused: RefusedReload | None
+    unusable: Annotated[str, HIDDEN] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,17 +250,19 @@ def overview_of(
     )
 
 
-def without_config(path: Path, ledger: Ledger) -> Overview:
-    """Return the overview that the ledger alone gives, for a configuration file that cannot be used."""
+def without_config(path: Path, ledger: Ledger, error: ConfigError) -> Overview:
+    """Return the overview that the ledger alone gives, for a configuration file that cannot be used because of this
+    error."""
     scope, in_force = scope_of(None, ledger), ledger.incidents.in_force()
+    view = _config(path, in_force, ledger, differs=in_force is not None)
     return _overview(
         LedgerView(ledger.path, exists=True),
-        _config(path, in_force, ledger, differs=in_force is not None),
+        replace(view, unusable=cause_in(error).removeprefix("file: ")),
         int(ledger.clock.wall() * 1000),
         scope,
         streams=_streams(scope, ledger),
         workspaces={},
-        needs=needs_of(ledger, scope, config=path),
+        needs=unusable_file(needs_of(ledger, scope, config=path), path, error),
     )
 
 

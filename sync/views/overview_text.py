@@ -21,7 +21,13 @@ MANY = 20
 
 
 def head_lines(overview: Overview) -> Iterator[tuple[str, str]]:
-    """Yield the first lines as name and text: ledger, daemon, configuration, and the records of all streams."""
+    """Yield the first lines as name and text: ledger, daemon, configuration, and the records of all streams; before all
+    that, a file that cannot be used."""
+    if overview.config.unusable:
+        yield (
+            "file",
+            f"{overview.config.path} {overview.config.unusable}; the ledger beside it alone tells what follows",
+        )
     yield "ledger", str(overview.ledger.path)
     yield "daemon", _process(overview)
     if overview.config.in_force is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from state.database import free_bytes, is_on_read_only_disk
@@ -13,7 +14,8 @@ from state.lock import holder
 from sync.config.ages import Age
 from sync.config.intervals import POLL_DEADLINE, allowance
 from sync.delivery.pace import REFUSED_ALTOGETHER, REST_HINTS, Pace
-from sync.service.notices import KEPT, PART, failed_start, is_put_back
+from sync.service.notices import KEPT, PART, cause_in, failed_start, hint_in, is_put_back
+from sync.shared.errors import ConfigError
 from sync.views.needs import Need, NeedKind, Needs, ageing_needs, waiting_needs
 from sync.views.phrases import ago, count, printable
 from sync.views.scope import Scope
@@ -128,6 +130,18 @@ def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
             return
     cause = f"the daemon ended on its own: {found.cause}"
     yield Need("daemon", found.config, cause, found.hint or "fix that, then start it again", ("check",), found.at)
+
+
+def unusable_file(needs: Needs, config: Path, error: ConfigError) -> Needs:
+    """Put first that the configuration file cannot be used; of one that is not there, no need has a command, because
+    none could work."""
+    cause, items = cause_in(error), needs.items
+    if not config.exists():
+        items = tuple(replace(need, commands=()) for need in items)
+    # a daemon that refused it, or could not start with it, says the same
+    if not any(cause in need.cause for need in items):
+        items = (Need("config", str(config), f"{config}: {cause.removeprefix('file: ')}", hint_in(error)), *items)
+    return replace(needs, items=items)
 
 
 def _process(ledger: Ledger) -> Iterator[Need]:

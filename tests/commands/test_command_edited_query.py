@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from sync.trial.configuration import source_table, stream_tables
+from tests import databases
 from tests.commands.command_world import World
 
 TABLE = 'table = "companies"'
@@ -161,3 +165,58 @@ def test_check_says_what_else_the_ledger_would_refuse(world: World) -> None:
     world.write_config(replace=query(BEFORE, **{'key = "id"\nmodified': 'key = "email"\nmodified'}))
     findings = world.json("check", code=78)["findings"]
     assert "key was 'id', is now 'email'" in json.dumps([each["text"] for each in findings])
+
+
+NAP = "SELECT companies.*, pg_sleep(3600)::text AS nap FROM companies"
+
+
+@pytest.fixture
+def asleep(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Beside `erp`, a PostgreSQL whose records are sent, and whose query then makes it sleep for each of them; nobody
+    waits for it. Yield the file's words for that source."""
+    monkeypatch.setattr("sync.engine.edited_queries.PATIENCE", 0.0)
+    with databases.postgresql() as name:
+        url = f"postgresql://postgres@127.0.0.1/{name}"
+        with psycopg.connect(f"{databases.POSTGRESQL} dbname={name}", autocommit=True) as connection:
+            connection.execute("CREATE TABLE companies (id int PRIMARY KEY, name text, updated_at timestamp)")
+            connection.execute("INSERT INTO companies VALUES (1, 'Far', '2026-01-02')")
+        lead = {"kind": "company", "name": "name"}
+
+        def words(query: str) -> str:
+            stream = {"query": query, "key": "id", "modified": "updated_at"}
+            return source_table("far", "sql", {"url": url}) + stream_tables("far.companies", stream, lead)
+
+        world.write_config()
+        world.config.write_text(world.config.read_text() + words(BEFORE))
+        assert world.json("once")["sent"] == 1
+        yield words(NAP)
+
+
+@pytest.mark.postgresql
+def test_a_round_does_not_wait_for_an_edited_query_that_hangs(world: World, asleep: str) -> None:
+    world.write_config()
+    world.config.write_text(world.config.read_text() + asleep)
+    world.companies([1])
+    report = world.json("once", code=75)
+    assert report["sent"] == 1, "the other sources are read and sent"
+    (failed,) = report["failures"]
+    assert failed["stream"] == "far.companies"
+    assert "its source has not answered yet whether it has the same records" in failed["error"]
+    assert "run it again" in failed["hint"]
+    polls = world.json("status")["streams"]["far.companies"]
+    assert "has not answered yet" in polls["failing"]["cause"]
+    assert world.json("once", "far", code=75)["sent"] == 0, "nothing else is polled in its place"
+    world.companies([2])
+    world.json("once", "far", code=75)
+    assert sorted(world.arrived()) == ["Far", "Firm 1"]
+
+
+@pytest.mark.postgresql
+def test_a_round_of_nothing_but_an_edited_query_that_hangs_is_refused_for_now(world: World, asleep: str) -> None:
+    world.write_config()
+    head, _, _ = world.config.read_text().partition("[sources.erp]")
+    world.config.write_text(head + asleep)
+    result = world.run("once")
+    assert result.exit_code == 75
+    assert "the query of the stream far.companies was edited, and its source has not answered yet" in result.stderr
+    assert world.arrived() == ["Far"]

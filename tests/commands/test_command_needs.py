@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -351,6 +353,37 @@ def test_a_file_that_cannot_be_used_still_shows_what_the_ledger_tells(world: Wor
     assert "its reload is refused since " in result.stdout
     assert "main: rests (credentials)" in result.stdout.replace("workspace ", "")
     assert "unknown key (did you mean key?)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said", "works"),
+    [
+        (Path.unlink, "is not there", False),
+        (lambda path: path.write_text(path.read_text().replace('key = "id"', 'kee = "id"')), "unknown key", True),
+    ],
+    ids=["absent", "broken"],
+)
+def test_a_file_that_cannot_be_used_comes_first_and_is_never_green(
+    world: World, spoil: Callable[[Path], object], said: str, works: bool
+) -> None:
+    """Of a file that is not there no command can work, so none is shown."""
+    world.companies([1], name="x" * 300)
+    world.write_config(replace={"state/ledger.db": "ledger.db"})
+    world.run("once")
+    assert [each["kind"] for each in world.json("status")["needs_person"]["items"]] == ["quarantined"]
+    spoil(world.config)
+    result = world.run("status")
+    assert result.exit_code == 78
+    first, *lines = result.stdout.splitlines()
+    assert first.startswith(f"file {world.config} ")
+    assert said in first
+    assert "nothing needs a person" not in result.stdout
+    at = lines.index("needs a person:")
+    assert str(world.config) in lines[at + 1]
+    assert said in lines[at + 1]
+    assert ("quarantine list" in result.stdout) == works
+    kinds = [each["kind"] for each in json.loads(world.run("status", "--json").stdout)["needs_person"]["items"]]
+    assert kinds == ["config", "quarantined"]
 
 
 def test_the_file_and_what_is_in_force_are_told_apart(world: World) -> None:

@@ -3,12 +3,14 @@ nothing and sends nothing twice."""
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
-from connectors.sql import limits
+from connectors import bounds
 from sync.polling.intake import Intake
 from sync.shared.errors import Stopped
 from tests.connectors.sql_servers import Sqlite
@@ -22,7 +24,7 @@ IDS = range(1, 9)
 @pytest.fixture
 def server(sqlite_server: Sqlite, monkeypatch: pytest.MonkeyPatch) -> Sqlite:
     """Eight companies, of which three fit into an answer with their kids."""
-    monkeypatch.setattr(limits, "longest_answer", 1_000)
+    monkeypatch.setattr(bounds, "longest_held", 1_000)
     sqlite_server.run("CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT, at TEXT)")
     sqlite_server.run("CREATE TABLE kids (id INTEGER PRIMARY KEY, company INT, name TEXT, changed TEXT)")
     long = "x" * 100
@@ -81,3 +83,29 @@ def test_a_sweep_reads_what_it_misses_in_parts(tmp_path: Path, server: Sqlite, m
         assert 0 < it.rows("SELECT count(*) FROM records")[0][0] < len(IDS)
         it.sweep()
         assert sorted(it.sent) == [f"{n}" for n in IDS]
+
+
+@pytest.mark.parametrize("modified", ["at", None])
+def test_a_page_is_given_back_before_the_next_one_is_read(
+    tmp_path: Path, sqlite_server: Sqlite, modified: str | None
+) -> None:
+    sqlite_server.run("CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT, at TEXT, note TEXT)")
+    rows = [(n, f"Firm {n}", "2026-01-01T00:00:00Z", "x" * 100_000) for n in range(1, 41)]
+    sqlite_server.many("INSERT INTO companies VALUES (?, ?, ?, ?)", rows)
+    held: list[int] = []
+
+    def look(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "note" in statement and "LIMIT" in statement:
+            held.append(tracemalloc.get_traced_memory()[0])
+
+    lead = {"kind": "company", "name": "name", "where": "note != 'never'"}
+    event.listen(Engine, "before_cursor_execute", look)
+    try:
+        with world(tmp_path, sqlite_server, lead, page_size=10, modified=modified) as it:
+            tracemalloc.start()
+            it.poll()
+    finally:
+        tracemalloc.stop()
+        event.remove(Engine, "before_cursor_execute", look)
+    assert len(held) >= 4
+    assert max(held) < 500_000 + min(held), "half a page"

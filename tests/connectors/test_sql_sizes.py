@@ -9,15 +9,17 @@ from typing import Any, ClassVar
 
 import pytest
 from psycopg import waiting
-from sqlalchemy import text
+from sqlalchemy import exc, text
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine.default import DefaultExecutionContext
 
+from connectors import bounds
 from connectors.bounds import TooLarge
 from connectors.sql import limits
 from connectors.sql.connection import Database
-from connectors.sql.engines import parse_url
+from connectors.sql.engines import limit_clickhouse, parse_url
+from connectors.sql.errors import Oversized, as_source_error
 from connectors.sql.options import SqlSource
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Json, Record
@@ -30,7 +32,7 @@ LONG, HUGE = 30_000, 400_000
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "longest_answer", LIMIT)
+    monkeypatch.setattr(bounds, "longest_held", LIMIT)
 
 
 def fill(server: Server, lengths: Mapping[int, int], *, kids: Mapping[int, int] | None = None) -> None:
@@ -244,22 +246,101 @@ def test_pages_begin_short_where_a_driver_cannot_be_stopped(duckdb_server: Duckd
     sizes = [len(page.records) for page in pages if page.records]
     assert (sizes[0], sum(sizes), max(sizes) > 100) == (16, 1_000, True)
     assert max(held(page.records) for page in pages) <= LIMIT
-    assert told.level == "ok"  # its memory_limit is a bound
+    assert told.level == "ok"
+    assert "its memory_limit, 256MiB unless url sets another, ends an answer" in told.text
 
 
-def test_the_memory_of_duckdb_is_set_in_its_url(duckdb_server: Duckdb) -> None:
+@pytest.mark.parametrize(
+    ("option", "size"), [("", "256.0 MiB"), ("?memory_limit=2GB", "1.8 GiB"), ("?max_memory=2GB", "1.8 GiB")]
+)
+def test_the_memory_of_duckdb_is_bounded_unless_its_url_says_otherwise(
+    duckdb_server: Duckdb, option: str, size: str
+) -> None:
     duckdb_server.run("CREATE TABLE t (id INT)")
-    url = f"{duckdb_server.url}?memory_limit=2GB"
+    url = f"{duckdb_server.url}{option}"
     database = Database("erp", parse_url(url), SqlSource.model_validate({"url": url}))
-    assert database.run(text("SELECT current_setting('memory_limit')"), "t").rows == [("1.8 GiB",)]
+    assert database.run(text("SELECT current_setting('memory_limit')"), "t").rows == [(size,)]
     database.close()
+
+
+def suddenly_long(server: Duckdb) -> None:
+    """Short rows, then thirty of 3 MB."""
+    server.run("CREATE TABLE companies (id INT PRIMARY KEY, name VARCHAR, note VARCHAR, modified TIMESTAMP)")
+    rows = "SELECT i, 'n' || i, repeat('x', if(i >= 200, 3000000, 5)), '2026-01-01' FROM range(230) t(i)"
+    server.run(f"INSERT INTO companies {rows}")
+
+
+def test_an_answer_beyond_the_memory_of_duckdb_makes_shorter_pages(
+    duckdb_server: Duckdb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver would hold them all."""
+    monkeypatch.setattr(bounds, "longest_held", 64 << 20)
+    suddenly_long(duckdb_server)
+    connector = connect(f"{duckdb_server.url}?memory_limit=150MB")
+    pages = poll(connector, stream(), {})
+    connector.close()
+    records = [record for page in pages for record in page.records]
+    assert len({record.id for record in records}) == 230
+    assert not [record.problem for record in records if record.problem]
+    assert max(held(page.records) for page in pages) <= 64 << 20
+
+
+def test_a_query_that_needs_more_memory_than_duckdb_may_use_is_refused_by_name(duckdb_server: Duckdb) -> None:
+    """No record is blamed for it: DuckDB looks at many rows for one."""
+    suddenly_long(duckdb_server)
+    connector = connect(f"{duckdb_server.url}?memory_limit=60MB")
+    with pytest.raises(SourceRefused, match="needs more memory than DuckDB may use") as caught:
+        poll(connector, stream(), {})
+    assert "?memory_limit=1GB" in caught.value.hint
+    connector.close()
+
+
+class ClickHouseClient:
+    """The one method that is called of clickhouse-connect's client."""
+
+    def __init__(self, *, may: bool) -> None:
+        self.may = may
+        self.settings: dict[str, str] = {}
+
+    def set_client_setting(self, key: str, value: str) -> None:
+        if not self.may:
+            raise RuntimeError(f"Setting {key} is unknown or readonly")
+        self.settings[key] = value
+
+
+def test_clickhouse_ends_an_answer_with_an_error_where_its_user_may_set_that() -> None:
+    free, bound = ClickHouseClient(may=True), ClickHouseClient(may=False)
+    limit_clickhouse(free)
+    limit_clickhouse(bound)
+    assert free.settings == {"result_overflow_mode": "throw", "max_result_bytes": str(LIMIT)}
+    assert bound.settings == {}
+
+
+def test_the_limit_of_clickhouse_is_that_of_an_answer() -> None:
+    said = "Code: 396. DB::Exception: Limit for result exceeded, max bytes: 64.00 MiB. (TOO_MANY_ROWS_OR_BYTES)"
+    error = as_source_error(exc.DatabaseError("SELECT", {}, Exception(said)), "erp", "t", "clickhousedb")
+    assert isinstance(error, Oversized)
+
+
+def test_where_nothing_bounds_an_answer_its_rows_are_few(sqlite_server: Sqlite) -> None:
+    """And `check` says how many, because the longest row may be long."""
+    fill(sqlite_server, dict.fromkeys(range(1, 1_001), 5))
+    registry.register("elsewhere.pysqlite", __name__, "Streaming")
+    connector = connect(sqlite_server.url.replace("sqlite://", "elsewhere+pysqlite://"))
+    sizes = [len(page.records) for page in poll(connector, stream(), {}) if page.records]
+    parts = [len(part) for part in connector.fetch_in_parts(stream(), [str(n) for n in range(1, 1_001)])]
+    (told,) = [each for each in connector.check(stream()) if "may hold an answer whole" in each.text]
+    connector.close()
+    assert (sum(sizes), max(sizes)) == (1_000, 100)
+    assert (sum(parts), max(parts)) == (1_000, 100)
+    assert "of up to 100 rows" in told.text
 
 
 def test_an_answer_that_is_too_long_is_stopped_while_it_comes(
     mariadb_server: Mariadb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And not counted once it is in memory."""
-    monkeypatch.setattr(limits, "longest_answer", 1 << 20)
+    monkeypatch.setattr(bounds, "longest_held", 1 << 20)
     lengths = dict.fromkeys(range(1, 41), 1 << 19)
     fill(mariadb_server, lengths)
     database = Database("erp", parse_url(mariadb_server.url), SqlSource.model_validate({"url": mariadb_server.url}))

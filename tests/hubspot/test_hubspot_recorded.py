@@ -34,7 +34,7 @@ class Replay:
     def __init__(self, *names: str) -> None:
         self.names = list(names)
 
-    def send(self, method: str, path: str, query: Any, body: Any) -> Reply:
+    def send(self, method: str, path: str, query: Any, body: Any, most: int | None = None) -> Reply:
         found = RECORDED[self.names.pop(0)]
         return Reply(found["status"], found["headers"], found["body"])
 

@@ -328,6 +328,7 @@ def test_where_no_source_has_its_secret_the_start_is_refused(scene: Scene, monke
     scene.join()
     assert isinstance(scene.error, ConfigError)
     assert "B_PASSWORD is not set" in scene.error.message
+    assert scene.error.message.count("then reload (a file)") == 1
     assert scene.error.exit_code == 78
     assert not scene.ledger.exists()
 
