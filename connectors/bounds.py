@@ -49,19 +49,19 @@ class AnswerBudget:
         return self.held <= self.left
 
 
-ValueT = TypeVar("ValueT")
-PartT = TypeVar("PartT")
+AskedT = TypeVar("AskedT")
+AnsweredT = TypeVar("AnsweredT")
 
 
 def in_parts(
-    values: Sequence[ValueT],
-    read: Callable[[Sequence[ValueT], AnswerBudget], PartT],
+    values: Sequence[AskedT],
+    read: Callable[[Sequence[AskedT], AnswerBudget], AnsweredT],
     *,
     first: int,
     most: int,
     beyond: type[Exception] = BeyondBudget,
     held: int = 0,
-) -> Iterator[PartT]:
+) -> Iterator[AnsweredT]:
     """Yield what `read` makes of the values, up to `most` at once, at the beginning `first`. It raises `beyond` where
     its budget, of which `held` bytes are taken already, does not hold them: then there are fewer. Raises that for a
     single one."""

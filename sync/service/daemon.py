@@ -370,3 +370,8 @@ def run(path: Path) -> None:
         notifier.failed(" ".join(said.split()), error.exit_code)
         notices.did_not_start(path, error)
         raise
+    except Exception as error:
+        # without its message, which may quote a value of a record
+        defect = SyncError(f"a defect of this program ({type(error).__name__})", hint="see its log")
+        notices.did_not_start(path, defect)
+        raise

@@ -19,7 +19,7 @@ from sync.config.ages import near_ends
 from sync.config.schema import Config, Workspace
 from sync.delivery.pace import REST_HINTS, Pace
 from sync.engine.compiled_config import rule_of
-from sync.service.notices import PART, cause_in, digest_of, is_put_back
+from sync.service.notices import PART, digest_of, is_put_back
 from sync.shared.errors import ConfigError
 from sync.shared.secrets import Secret
 from sync.views.json_form import HIDDEN, Moment, TextOrNull
@@ -165,7 +165,7 @@ class ConfigView:
     """The configuration file, and the one that the daemon loaded (`in_force`, None if none ever did).
 
     `stopped_at` is when that daemon stopped; `file_differs` is set if the file has changed since it was loaded.
-    `unusable` says why the file cannot be used, or is empty.
+    `unusable` says that the file cannot be used, or is empty.
     """
 
     path: Path
@@ -257,7 +257,7 @@ def without_config(path: Path, ledger: Ledger, error: ConfigError) -> Overview:
     view = _config(path, in_force, ledger, differs=in_force is not None)
     return _overview(
         LedgerView(ledger.path, exists=True),
-        replace(view, unusable=cause_in(error).removeprefix("file: ")),
+        replace(view, unusable="cannot be used" if path.exists() else "is not there"),
         int(ledger.clock.wall() * 1000),
         scope,
         streams=_streams(scope, ledger),

@@ -26,7 +26,7 @@ def head_lines(overview: Overview) -> Iterator[tuple[str, str]]:
     if overview.config.unusable:
         yield (
             "file",
-            f"{overview.config.path} {overview.config.unusable}; the ledger beside it alone tells what follows",
+            f"{overview.config.path} {overview.config.unusable}; what follows is from the ledger beside it",
         )
     yield "ledger", str(overview.ledger.path)
     yield "daemon", _process(overview)

@@ -240,6 +240,25 @@ def test_a_start_that_failed_before_there_was_a_ledger_needs_a_person(
     assert not [*world.folder.rglob(".*.failed-start*")]
 
 
+def test_a_defect_before_there_was_a_ledger_needs_a_person(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("canary")
+
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with monkeypatch.context() as patch:
+        patch.setattr(faulthandler, "enable", lambda: None)
+        patch.setattr(daemon, "missing_secrets", fail)
+        with pytest.raises(ZeroDivisionError):
+            daemon.run(world.config)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    asked = world.run("status", "--exit-code")
+    assert asked.exit_code == 65
+    assert "the daemon ended on its own: a defect of this program (ZeroDivisionError)" in asked.stdout
+    assert "canary" not in asked.stdout
+    once(world)
+    assert items(world) == []
+
+
 def test_a_start_that_a_ledger_could_not_be_told_of_is_noted_beside_it(world: World) -> None:
     once(world)
     lock_path(world.ledger).unlink()

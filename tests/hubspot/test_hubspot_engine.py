@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from connectors.hubspot.connector import HubspotConnectorType
 from state.ledger import Ledger
+from sync.cli import main
 from sync.config.load import load_config
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
@@ -139,6 +141,29 @@ def test_a_property_deleted_while_the_daemon_runs_opens_no_filter(
     states = {id_: row["state"] for id_, row in _records(running).items()}
     assert states == {"1": "delivered", "2": "filtered", "3": "filtered", "4": "delivered"}
     assert not any(row["drift"] for row in _records(running).values())
+
+
+def test_status_alone_names_a_property_that_is_gone(
+    tmp_path: Path, standin: Standin, sandbox: RunningSandbox, portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an operator sees who only runs `status` after `once` has failed."""
+    monkeypatch.setattr("connectors.hubspot.connector.CONNECTOR", HubspotConnectorType(portal.clock))
+    portal.definitions["companies"].append(prop("tier"))
+    portal.put("companies", 1, name="Firm 1", tier="gold")
+    text = CONFIG.format(url=sandbox.url, token=TOKEN, stream="companies", lead=FIELD)
+    path = str(write_config(tmp_path, standin, text))
+    run = CliRunner().invoke
+    assert run(main, ["once", "-c", path]).exit_code == 0
+    portal.take_away("companies", "tier")
+    for _ in range(2):
+        portal.clock.time += MINUTE
+        portal.put("companies", 1, name="Firm 1", city="Bonn")
+        assert run(main, ["once", "-c", path]).exit_code == 77
+    told = run(main, ["status", "-c", path, "--exit-code"])
+    assert told.exit_code == 65
+    needs = told.stdout.partition("needs a person:")[2].partition("\nstream ")[0]
+    assert "companies has no property 'tier' (read by sources.hub.streams.companies.lead.labels" in needs
+    assert "check --stream hub.companies" in needs
 
 
 def test_a_stage_added_while_the_daemon_runs_is_sent_by_its_name(make: Any, portal: Portal) -> None:
