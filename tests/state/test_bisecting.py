@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from state.queues import Selection
 from state.rows import Claim, NothingToSend
 from sync.delivery.outcome import Outcome
+from tests.sizes import sized
 from tests.state.delivery_simulation import CREATED, REJECTED, RULE, Delivery, Server, refusing
 from tests.state.ledger_tools import WORKSPACE, claim
 
@@ -182,7 +183,7 @@ def test_named_leads_outlive_a_restart_after_every_request(delivery: Delivery) -
 # -- one lead of a hundred
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(sized(2, 5, 50)))
 def test_with_one_lead_of_a_hundred_refused_nine_of_ten_leads_still_arrive_within_a_hundred_requests(
     delivery: Delivery, seed: int
 ) -> None:
