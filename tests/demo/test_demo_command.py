@@ -18,6 +18,7 @@ import pytest
 from sync.trial.sandbox.running import start
 from sync.trial.sandbox.settings import SandboxOptions
 from tests.docs.recording import RECORDING, lines_of, without_figures
+from tests.proof.harness import command
 
 ROOT = Path(__file__).parents[2]
 PROMPT = b"Press Enter to go on"
@@ -116,9 +117,9 @@ def test_the_example_configuration_works_with_the_sample(tmp_path: Path) -> None
         text, replaced = re.subn(r'(?m)^base_url = "[^"]+"', f'base_url = "{sandbox.url}"', example)
         assert text.count('start = "now"') == 1
         (tmp_path / "config.toml").write_text(text.replace('start = "now"', 'start = "all"'), encoding="utf-8")
-        done = run(tmp_path, "-c", "config.toml", "once")
+        done = command("-c", "config.toml", "once", folder=tmp_path)
         assert replaced == 1
-        assert done.returncode == 65, done.stderr  # one name is too long: somebody must act
+        assert done.code == 65, done.stderr  # one name is too long: somebody must act
         assert len(sandbox.leads()) == 293
 
 

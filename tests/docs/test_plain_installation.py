@@ -67,7 +67,10 @@ def modules_for(extra: str) -> Iterator[str]:
     for package in ("sync", "state", "connectors"):
         for path in (ROOT / package).rglob("*.py"):
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            if not name.endswith("__main__") and name not in FOR_TESTS and not f"{name}.".startswith(others):
+            if name.endswith("__main__") or name in FOR_TESTS or f"{name}.".startswith(others):
+                continue
+            # with an extra more packages are there: what does without them needs no second look
+            if not extra or f"{name}.".startswith(own):
                 yield name
 
 

@@ -135,7 +135,7 @@ class Story:
 
 
 @settings(
-    max_examples=sized(40, 400, 4_000),
+    max_examples=sized(20, 400, 4_000),
     deadline=None,
     database=None,
     derandomize=True,

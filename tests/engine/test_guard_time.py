@@ -136,7 +136,7 @@ steps = st.lists(
 
 
 @settings(
-    max_examples=sized(15, 150, 1_500),
+    max_examples=sized(6, 150, 1_500),
     deadline=None,
     database=None,
     derandomize=True,

@@ -35,7 +35,7 @@ RULES = st.builds(Rules, st.sampled_from(["hold", "resend"]), TIMES, TIMES, FLAG
 READINGS = st.builds(lambda version, **marks: Reading("7", version, **marks), VERSIONS, mapped=FLAGS, moved=FLAGS)
 
 
-@settings(max_examples=sized(600, 6_000, 60_000), deadline=None)
+@settings(max_examples=sized(250, 6_000, 60_000), deadline=None)
 @given(st.data())
 def test_the_short_way_decides_as_the_long_one(data: st.DataObject) -> None:
     reading, rules = data.draw(READINGS), data.draw(RULES)

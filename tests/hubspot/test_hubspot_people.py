@@ -255,7 +255,7 @@ def test_nobody_is_created_twice_and_nobody_is_lost(
     standin.limits = False  # by a clock that stands still
 
     @settings(
-        max_examples=sized(8, 300, 2000),
+        max_examples=sized(4, 300, 2000),
         derandomize=SIZE == "quick",
         deadline=None,
         database=None,

@@ -164,7 +164,7 @@ def test_any_history_ends_with_exactly_its_leads(sweep: bool, narrow: None, stan
     portal.association_page = 2
 
     @settings(
-        max_examples=sized(5, 80, 600),
+        max_examples=sized(3, 80, 600),
         deadline=None,
         database=None,
         phases=[Phase.generate],  # shrinking would take longer than a test may

@@ -23,11 +23,12 @@ def test_kills_at_random_moments(world_with: Callable[..., World]) -> None:
 def test_the_server_is_killed_and_comes_back(world_with: Callable[..., World]) -> None:
     """What was on the wire when the server died is in doubt, the rest waits and goes out once it is back: in seconds,
     for requests that failed together are one failure."""
-    world = world_with(latency=(0.05, 0.06))
+    world = world_with(hang=600.0)
+    world.sandbox.set_faults(script="ok*6,timeout-after*4,ok*")
     world.source.add(range(300))
-    world.write(workspace="batch_size = 10\nin_flight = 4", level="info")
+    world.write(workspace='batch_size = 10\nin_flight = 4\ntimeout = "300s"', level="info")
     with world.daemon() as daemon:
-        world.wait_for_leads(60)
+        world.wait_for_leads(70)  # six batches were answered: a seventh has arrived, and waits for its answer
         world.sandbox.kill()
         daemon.wait_for("workspace_rests")
         back = start(world.sandbox.options)

@@ -29,7 +29,7 @@ MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 _marks = itertools.count(1)
 
 tries = settings(
-    max_examples=sized(3, 150, 3000),
+    max_examples=sized(2, 150, 3000),
     deadline=None,
     derandomize=SIZE == "quick",
     database=None,

@@ -16,6 +16,7 @@ from state.ledger import Ledger
 from state.queues import Selection
 from state.rows import Claim, NothingToSend, StreamRow
 from sync.delivery.outcome import Outcome
+from tests.sizes import sized
 from tests.state.delivery_simulation import CREATED, REJECTED, RULE, Delivery, Server, refusing
 from tests.state.ledger_tools import WORKSPACE, claim, declare, pending, rows
 
@@ -183,7 +184,7 @@ def test_named_leads_outlive_a_restart_after_every_request(delivery: Delivery) -
 # -- one lead of a hundred
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(sized(2, 5, 50)))
 def test_with_one_lead_of_a_hundred_refused_nine_of_ten_leads_still_arrive_within_a_hundred_requests(
     delivery: Delivery, seed: int
 ) -> None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from state.ledger import Ledger
 from state.rows import Verdict
+from sync.trial.processes import run_forked
 from tests.sizes import sized
 from tests.state.interrupted import Cut, Killed, Outside, check_cut_off, check_end, program
 from tests.state.ledger_tools import FakeClock, claim, commit, pending, reading, register, rows, unsynced
-
-ROOT = Path(__file__).parents[2]
 
 
 def steps_of(path: Path) -> list[str]:
@@ -59,8 +58,8 @@ def test_an_undisturbed_run_meets_every_verdict(folder: Path) -> None:
     assert len(outside.sent) == again, "run again, it does nothing"
 
 
-STRIDE = sized(7, 1, 1)
-"""Everyday at every seventh step, or at every single one when more is asked for."""
+STRIDE = sized(13, 1, 1)
+"""Everyday at every thirteenth step, or at every single one when more is asked for."""
 PARTS = 3
 
 
@@ -158,15 +157,11 @@ def test_a_persons_word_that_is_cut_off_is_given_whole_or_not_at_all(folder: Pat
         assert say(path, Cut()) == after
 
 
-CHILD = """
-import os, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from tests.state.interrupted import Cut, Outside, program
-folder = Path(sys.argv[2])
-cut = Cut(int(sys.argv[3]), after=sys.argv[4] == "after", die=lambda: os._exit(9))
-program(folder / "ledger.db", Outside(folder / "outside.log"), cut)
-"""
+def run_and_die(place: Path, at: int, *, after: bool) -> int:
+    """Run to the step whose end is the end of this process."""
+    cut = Cut(at, after=after, die=lambda: os._exit(9))
+    program(place / "ledger.db", Outside(place / "outside.log"), cut)
+    return 0
 
 
 def test_killed_for_real(folder: Path) -> None:
@@ -184,8 +179,7 @@ def test_killed_for_real(folder: Path) -> None:
     for at, when in chosen:
         place = folder / f"real-{at}-{when}"
         place.mkdir()
-        child = subprocess.run([sys.executable, "-c", CHILD, str(ROOT), str(place), str(at), when], timeout=60)
-        assert child.returncode == 9
+        assert run_forked(partial(run_and_die, place, at, after=when == "after")) == 9
         outside = Outside(place / "outside.log")
         check_cut_off(place / "ledger.db", outside)
         with program(place / "ledger.db", outside, Cut()) as ledger:

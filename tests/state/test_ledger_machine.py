@@ -171,5 +171,5 @@ class LedgerMachine(WorldMachine[World]):
 def test_the_ledger_keeps_its_promises() -> None:
     run_state_machine_as_test(
         LedgerMachine,
-        settings=machine_settings((60, 40), (400, 50), (5000, 80)),
+        settings=machine_settings((25, 40), (400, 50), (5000, 80)),
     )
