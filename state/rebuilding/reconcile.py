@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from state.adoption import mapping_number
+from state.bulk import count_moves
 from state.key_files import Hasher
 from state.receipts.journal import hash_of
 
@@ -69,6 +70,7 @@ def _tell(connection: sqlite3.Connection, record: sqlite3.Row, memory: sqlite3.R
             "UPDATE records SET state = 'sending', batch = :batch, lead_exists = :exists WHERE key = :key",
             {**values, "exists": memory["lead_exists"]},
         )
+        count_moves(connection, {record["stream"]: 1}, "pending", "sending")
         connection.execute("UPDATE records SET state = 'in_doubt' WHERE key = :key", values)
     return True
 

@@ -30,17 +30,17 @@ def _makes_sense(state: State) -> str:
     return " AND ".join(terms)
 
 
-def _forbidden_moves() -> str:
+def forbidden_moves() -> str:
     """Return the moves that the diagram does not have, by the state they would lead to."""
     forbidden = {new: [old for old in STATES if old != new and new not in MOVES[old]] for new in STATES}
     return " OR ".join(
-        f"(NEW.state = '{new}' AND OLD.state <> '{new}' AND {_is_not('OLD.state', set(STATES) - set(olds) - {new})})"
+        f"(NEW.state = '{new}' AND OLD.state <> '{new}' AND {is_not('OLD.state', set(STATES) - set(olds) - {new})})"
         for new, olds in forbidden.items()
         if olds
     )
 
 
-def _is_not(column: str, values: Collection[str]) -> str:
+def is_not(column: str, values: Collection[str]) -> str:
     return "(" + " AND ".join(f"{column} <> '{value}'" for value in sorted(values)) + ")"
 
 
@@ -189,7 +189,7 @@ CREATE INDEX records_twins ON records (twin) WHERE twin IS NOT NULL;
 CREATE INDEX records_alike ON records (stream, alike) WHERE alike IS NOT NULL;
 CREATE INDEX records_orphaned ON records (stream) WHERE orphaned IS NOT NULL;
 
-CREATE TRIGGER records_move BEFORE UPDATE OF state ON records WHEN {_forbidden_moves()}
+CREATE TRIGGER records_move BEFORE UPDATE OF state ON records WHEN {forbidden_moves()}
 BEGIN
   SELECT raise(ABORT, 'this move between states does not exist');
 END;
@@ -229,7 +229,7 @@ BEGIN
   DELETE FROM payloads WHERE id = OLD.payload;
 END;
 CREATE TRIGGER source_values_go AFTER UPDATE OF state, drift ON records
-WHEN NEW.drift = 0 AND {_is_not("NEW.state", ("pending", "sending", "in_doubt", "quarantined", "held", "duplicate"))}
+WHEN NEW.drift = 0 AND {is_not("NEW.state", ("pending", "sending", "in_doubt", "quarantined", "held", "duplicate"))}
 BEGIN
   DELETE FROM source_values WHERE record = NEW.key;
 END;
