@@ -6,6 +6,7 @@ import contextlib
 import math
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Protocol, TypeVar
@@ -14,7 +15,7 @@ from state.ledger import Ledger
 from state.rows import Claim, Conclusion, Delivery
 from state.slots import RateLimit
 from sync.config.schema import Workspace
-from sync.delivery.client import LeadsClient
+from sync.delivery.client import LeadsClient, PostedRequest
 from sync.delivery.outcome import ApiResponse, Outcome, of_answer
 from sync.log import emit
 from sync.mapping.wire_fields import with_labels
@@ -90,7 +91,7 @@ class BackoffPolicy(Protocol):
 class Sender:
     """Carries batches to one workspace, and writes what came of them.
 
-    Each is declared, carried, judged and concluded, in this order; only `carry` may be called by several threads."""
+    Each is declared, begun, judged and concluded, in this order, by one thread."""
 
     def __init__(
         self, ledger: Ledger, destination: Destination, *, judge: BackoffPolicy, client: ClientFactory = open_client
@@ -124,12 +125,25 @@ class Sender:
                     self._ledger.release_unsent(claim.batch, claim.slot)
             raise
 
-    def carry(self, claim: Claim) -> AnsweredBatch:
-        """Post a declared batch, once."""
+    def begin(self, claim: Claim, came: Callable[[AnsweredBatch | BaseException], None]) -> PostedRequest:
+        """Begin to post a declared batch, once; `came` gets its outcome, from another thread, or what went wrong there.
+
+        Raises RuntimeError if there is no thread to be had.
+        """
         body = self._body(claim)
         began = monotonic()
-        answer = self._client.post(body, deadline=claim.deadline)
-        return AnsweredBatch(claim, self._read(answer), monotonic() - began, len(body))
+
+        def answered(answer: Future[ApiResponse | Outcome]) -> None:
+            try:
+                outcome = self._read(answer.result())
+            except BaseException as error:  # noqa: BLE001 - a thread's boundary: the worker must hear of it, whatever it is
+                came(error)
+            else:
+                came(AnsweredBatch(claim, outcome, monotonic() - began, len(body)))
+
+        request = self._client.begin(body, deadline=claim.deadline)
+        request.answer.add_done_callback(answered)
+        return request
 
     def judged(self, answered: AnsweredBatch) -> AnsweredBatch:
         """Return the batch with the outcome that counts, given those before it: the next claim already follows it."""

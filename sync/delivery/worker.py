@@ -4,7 +4,7 @@
 
 One coordinating thread decides when the next batches may start, and it alone writes of this workspace's delivery: what
 was answered meanwhile is concluded in one transaction with the next claims, and their intents share one sync. A few
-sending threads, no more than latency requires, carry one request each. Nothing is ever sent twice by a decision made
+more threads, no more than latency requires, carry one request each. Nothing is ever sent twice by a decision made
 here: whatever is not known to have created nothing is in doubt.
 """
 
@@ -21,7 +21,7 @@ from state.rows import Claim, Conclusion, NoRoom, NothingToSend
 from state.slots import RateLimit
 from sync.delivery.backoff import Backoff
 from sync.delivery.budget import Budget
-from sync.delivery.kept_threads import KeptThreads
+from sync.delivery.client import PostedRequest
 from sync.delivery.pace import Pace
 from sync.delivery.sender import AnsweredBatch, ClientFactory, Destination, Sender, open_client
 from sync.engine.tally import Tally
@@ -59,6 +59,7 @@ class DeliveryWorker:
         self._flushing = False
         self._in_flight = 0
         self._sending: dict[str, float] = {}
+        self._requests: dict[str, PostedRequest] = {}
         self._answered: list[AnsweredBatch] = []
         self._idle = False
         self._claiming = False
@@ -67,7 +68,6 @@ class DeliveryWorker:
         self._budget = budget or Budget()
         self._health = Backoff(ledger, destination, random=random or Random())  # noqa: S311 - jitter, no secret
         self._sender = Sender(ledger, destination, judge=self._health, client=client)
-        self._threads = KeptThreads(f"send-{destination.name}")
         self._thread = threading.Thread(target=self._run, name=f"deliver-{destination.name}", daemon=True)
         self._begun = False
         self.since = self.progressed_at = ledger.clock.boot()
@@ -200,19 +200,22 @@ class DeliveryWorker:
             # the ledger may be closed after this thread: what is on the wire gets its verdict first
             while answered := self._next_answers():
                 self._conclude_each(self._judged(answered))
-            self._threads.close()
             self._sender.close()
 
     def _next_answers(self) -> list[AnsweredBatch]:
         """Wait for answers to what is in flight; none come if nothing is."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._answered or not self._in_flight)
-            answered, self._answered = self._answered, []
-        return answered
+        while True:
+            self._cut_late()
+            with self._changed:
+                if self._answered or not self._in_flight:
+                    answered, self._answered = self._answered, []
+                    return answered
+                self._pause(1.0)
 
     def _step(self) -> bool:
         """Take one turn: conclude, send, wait, or end (return False)."""
         self.progressed_at = self._now()
+        self._cut_late()
         with self._changed:
             answered, self._answered = self._answered, []
             if self._stopping and not answered:
@@ -308,6 +311,8 @@ class DeliveryWorker:
 
     def _claim_into(self, claims: list[Claim]) -> NoRoom | NothingToSend | None:
         """Claim one batch; return why there is none."""
+        # the governor counts on it that no request of ours is written after its deadline
+        self._cut_late()
         # taken before the claim and given back after it: two workers must not overdraw `--max`
         most = self._budget.take(min(self._to.options.batch_size, self.pace.most))
         found = self._claim(most) if most else NothingToSend(None)
@@ -319,8 +324,9 @@ class DeliveryWorker:
         return None
 
     def _pause(self, seconds: float) -> None:
-        """Wait until there is news, at most so many seconds."""
-        self._ledger.clock.wait(self._changed, seconds)
+        """Wait until there is news or a request is late, at most so many seconds."""
+        lefts = [request.left for request in self._requests.values()]
+        self._ledger.clock.wait(self._changed, max(0.001, min(seconds, *lefts)) if lefts else seconds)
 
     def _must_wait(self) -> float | None:
         """Return the seconds until a batch may be claimed as far as this process knows; None: now."""
@@ -381,29 +387,39 @@ class DeliveryWorker:
             self._sending.update(dict.fromkeys((claim.batch for claim in claims), self._now()))
         for place, claim in enumerate(claims):
             try:
-                self._threads.start(functools.partial(self._carry, claim))
+                request = self._sender.begin(claim, functools.partial(self._came, claim))
             except BaseException:  # no thread to be had: the end must not wait for requests that never began
                 for left in claims[place:]:
                     self._no_more_in_flight(left)
                 raise
-
-    # -- a sending thread
-
-    def _carry(self, claim: Claim) -> None:
-        try:
-            answered = self._sender.carry(claim)
-        except BaseException as error:  # noqa: BLE001 - a thread's boundary: the program must hear of it, whatever it is
-            self._failed(error)
-            self._no_more_in_flight(claim)
-        else:
             with self._changed:
-                self._answered.append(answered)
-                self._changed.notify_all()
+                if claim.batch in self._sending:
+                    self._requests[claim.batch] = request
+
+    def _cut_late(self) -> None:
+        """End the requests whose deadline is over."""
+        with self._changed:
+            late = [batch for batch, request in self._requests.items() if request.left <= 0]
+            requests = [self._requests.pop(batch) for batch in late]
+        for request in requests:
+            request.cut()
+
+    # -- the thread of a request
+
+    def _came(self, claim: Claim, answered: AnsweredBatch | BaseException) -> None:
+        if isinstance(answered, BaseException):
+            self._failed(answered)
+            self._no_more_in_flight(claim)
+            return
+        with self._changed:
+            self._answered.append(answered)
+            self._changed.notify_all()
 
     def _no_more_in_flight(self, claim: Claim) -> None:
         with self._changed:
             self._in_flight -= 1
             self._sending.pop(claim.batch, None)
+            self._requests.pop(claim.batch, None)
             # a refusal or a rejection made leads pending again
             self._idle = False
             self._changed.notify_all()
