@@ -42,7 +42,7 @@ def _insert(into: str, rows: int) -> str:
 
 
 def count_moves(connection: sqlite3.Connection, records: Mapping[int, int], old: State, new: State) -> None:
-    """Count so many records of each stream as moved: for moves that no trigger counts (`state.schema.quick_moves`)."""
+    """Count so many records of each stream as moved: for moves that no trigger counts (`state.schema.payloads`)."""
     for stream, moved in records.items():
         connection.execute(_MOVED, {"stream": stream, "moved": moved, "old": old, "new": new})
 

@@ -227,7 +227,7 @@ class Verdicts:
             values.append(_row(effect, record.key, batch, part, self._now()))
             moved[effect.state] += 1
             by_stream[row["stream_name"]] += 1
-        # No trigger looks after the move from `sending` to `delivered`: see `state.schema.quick_moves`.
+        # No trigger looks after the move from `sending` to `delivered`: see `state.schema.payloads`.
         connection.executemany(_BY_THE_LONG_WAY, [(row["key"],) for row in values if row["state"] == "delivered"])
         connection.executemany(_UPDATE, values)
         if verdict == "created":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from state.schema import alike, contacts, initial, labels, orphans, payloads, queues, quick_moves
+from state.schema import alike, contacts, initial, labels, orphans, payloads, queues
 from state.schema.ddl import run
 
 MIGRATIONS = Migrations("closingdealz-sync")
@@ -48,4 +48,4 @@ def _payloads(db: Database) -> None:
 
 @MIGRATIONS(name="0008_quick_moves")
 def _quick_moves(db: Database) -> None:
-    run(db, quick_moves.CHANGES)
+    run(db, payloads.QUICK_MOVES)

@@ -195,7 +195,7 @@ class DeliveryWorker:
             self._failed(error)
         finally:
             with self._changed:
-                self._stopping, self._claiming = True, False
+                self._stopping = True
                 self._changed.notify_all()
             # the ledger may be closed after this thread: what is on the wire gets its verdict first
             while answered := self._next_answers():
@@ -232,7 +232,12 @@ class DeliveryWorker:
                 return True
             # a wake-up during the claim shows by the count, and is not slept through
             signals, self._claiming = self._signals, True
-        why = self._turn(self._judged(answered))
+        try:
+            why = self._turn(self._judged(answered))
+        finally:
+            with self._changed:
+                self._claiming = False
+                self._changed.notify_all()
         if why is not None:
             self._wait_for_room_or_leads(why, signals)
         return True
@@ -380,7 +385,6 @@ class DeliveryWorker:
         if claims:
             self._sender.declare(claims)
         with self._changed:
-            self._claiming = False
             self._idle = self._idle and not claims
             self._in_flight += len(claims)
             # for the watchdog: when the oldest request in flight began

@@ -107,10 +107,12 @@ def test_a_verdict_that_cannot_be_written_takes_no_other_with_it(scene: Scene) -
     worker = DeliveryWorker(scene.ledger, scene.to, tally=Tally(), failed=errors.append)
     worker._in_flight = len(scene.judged)
     scene.connection.fails_at = lambda values: scene.judged[0].claim.batch in values
-    assert worker._turn(scene.judged) is None
+    worker._answered = list(scene.judged)
+    assert worker._step()
     assert states(scene.ledger) == {"a": "sending", "b": "pending", "c": "delivered", "d": "pending"}
     assert [type(error) for error in errors] == [LedgerError]
     assert worker.in_flight == 0
+    assert worker.wait_until_done(0), "a round does not wait for what ended with an error"
     assert scene.receipts() == {each.claim.batch for each in scene.judged}, "the next start knows them all"
     check_the_books(scene.ledger)
     worker.stop()

@@ -19,7 +19,7 @@ from state.key_files import key_path
 from state.ledger import Ledger
 from state.lock import LedgerLock
 from state.rows import MatchKind
-from state.schema import alike, contacts, initial, labels, orphans, payloads, queues, quick_moves
+from state.schema import alike, contacts, initial, labels, orphans, payloads, queues
 from state.schema.ddl import statements
 from state.streams import ADDRESS, refuse_before
 from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted
@@ -271,7 +271,7 @@ _BATCHES = "SELECT name FROM batches"
         (orphans.CHANGES, "cc7e61419b6c64a2"),
         (contacts.CHANGES, "b46d1a002466d5ba"),
         (payloads.CHANGES, "7fc2659be2558d13"),
-        (quick_moves.CHANGES, "e74dc8f6270eae37"),
+        (payloads.QUICK_MOVES, "e74dc8f6270eae37"),
     ],
 )
 def test_earlier_schemas_stay_as_they_were(script: str, digest: str) -> None:
