@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+
+from state.diagram import State
 
 
 def rows_of(connection: sqlite3.Connection, columns: str, stream: int, ids: Iterable[str]) -> Iterator[sqlite3.Row]:
@@ -37,3 +39,15 @@ def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[ob
 def _insert(into: str, rows: int) -> str:
     one = f"({', '.join('?' * (into.count(',') + 1))})"
     return f"INSERT INTO {into} VALUES {', '.join([one] * rows)}"  # noqa: S608 - constants
+
+
+def count_moves(connection: sqlite3.Connection, records: Mapping[int, int], old: State, new: State) -> None:
+    """Count so many records of each stream as moved: for moves that no trigger counts (`state.schema.payloads`)."""
+    for stream, moved in records.items():
+        connection.execute(_MOVED, {"stream": stream, "moved": moved, "old": old, "new": new})
+
+
+_MOVED = """
+UPDATE tallies SET records = records + CASE state WHEN :new THEN :moved ELSE -:moved END
+WHERE stream = :stream AND (state = :old OR state = :new)
+"""

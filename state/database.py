@@ -16,7 +16,7 @@ from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncErr
 Connect = Callable[[Path], sqlite3.Connection]
 
 BUSY_SECONDS = 30.0
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """The number of migrations, stamped into the file as `user_version` once all are applied."""
 
 
@@ -119,6 +119,8 @@ class LedgerFile:
         self._accept = accept
         self._own = own
         self._frozen = False
+        self._is_shared = False
+        self._spoiled_by: BaseException | None = None
         self._lock = threading.RLock()
         with translated(path):
             if own:
@@ -192,22 +194,52 @@ class LedgerFile:
         `as_owner`: raise LedgerError unless this process still owns the ledger and its files are in place. Verdicts are
         written without it: the outcome of a request is a fact, whoever learned it.
         """
-        with self._watched():
-            # A deferred transaction would fail at its first write if another process wrote after its snapshot, without
-            # waiting (SQLITE_BUSY_SNAPSHOT).
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._watched(), self._part() if self._is_shared else self._transaction():
+            # Inside the transaction: from here on no newcomer can raise the number until we commit.
+            if as_owner:
+                self.guard(self._connection)
+            yield self._connection
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make the write transactions of this thread within into one, with one commit and one sync.
+
+        If one of them fails, or the commit, all are undone, and the first error is raised at the end even if the caller
+        went on: what they returned counts only afterwards.
+        """
+        with self._watched(), self._transaction():
+            self._is_shared, self._spoiled_by = True, None
             try:
-                # Inside the transaction: from here on no newcomer can raise the number until we commit.
-                if as_owner:
-                    self.guard(self._connection)
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-            if self.checkpoints:
-                self.checkpoints.after_commit(self._connection)
+                yield
+            finally:
+                self._is_shared = False
+            # a caller may have gone on after an error, and half of what failed may stand in the transaction
+            error, self._spoiled_by = self._spoiled_by, None
+            if error is not None:
+                raise error
+
+    @contextmanager
+    def _part(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._spoiled_by = self._spoiled_by or error
+            raise
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        # A deferred transaction would fail at its first write if another process wrote after its snapshot, without
+        # waiting (SQLITE_BUSY_SNAPSHOT).
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        if self.checkpoints:
+            self.checkpoints.after_commit(self._connection)
 
     def refuse_old_owner(self) -> None:
         """Raise LedgerError if this process is no longer the ledger's owner."""
@@ -218,6 +250,9 @@ class LedgerFile:
     def read(self) -> Iterator[sqlite3.Connection]:
         """Give one consistent snapshot for several read statements."""
         with self._watched():
+            if self._is_shared:
+                yield self._connection
+                return
             # Always rolled back: nothing was written.
             self._connection.execute("BEGIN")
             try:

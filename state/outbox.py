@@ -9,9 +9,10 @@ import json
 import secrets
 import sqlite3
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from state.bulk import count_moves
 from state.database import LedgerFile
 from state.parts import is_sent_again
 from state.rows import Claim, Delivery, NoRoom, NothingToSend
@@ -136,13 +137,15 @@ class Outbox:
             " WHERE key IN (SELECT value FROM json_each(:keys))",
             {"batch": name, "keys": keys, "now": now},
         )
+        count_moves(connection, Counter(row["stream"] for row in rows), "pending", "sending")
         connection.execute(
             # Only the stream that led this batch goes to the back: the others filled its rest.
             "UPDATE streams SET turn = (SELECT max(turn) + 1 FROM streams) WHERE id = ?",
             (rows[0]["stream"],),
         )
         deliveries = tuple(
-            Delivery(row["key"], row["stream"], row["id"], row["lead"], row["lead_exists"] == "yes") for row in rows
+            Delivery(key, stream, id_, lead, exists == "yes", mapping, source_fp, wire_fp)
+            for key, stream, id_, lead, _, _, exists, mapping, source_fp, wire_fp in rows
         )
         return Claim(name, slot, deliveries, self._clock.boot() + timeout, part, label)
 
@@ -228,7 +231,8 @@ WHERE stream = ? AND state = 'pending' AND part < 0 AND mapping = ? AND {_CLAIMA
 """  # noqa: S608 - a constant
 
 _PENDING = f"""
-SELECT key, stream, records.id, lead, since, part, lead_exists FROM records JOIN payloads ON payloads.id = payload
+SELECT key, stream, records.id, lead, since, part, lead_exists, mapping, source_fp, wire_fp
+FROM records JOIN payloads ON payloads.id = payload
 WHERE stream = :stream AND state = 'pending' AND mapping = :mapping AND part IS :part AND backfill = :backfill
   AND {_CLAIMABLE} ORDER BY key LIMIT :most
 """  # noqa: S608 - a constant
@@ -240,7 +244,8 @@ WHERE stream = :stream AND state = 'pending' AND mapping = :mapping AND (part IS
 """
 _COUNT_WAITING = f"SELECT count(*) {_WAITING}"
 _WAITING_AT = f"""
-SELECT key, stream, id, (SELECT lead FROM payloads WHERE payloads.id = payload) AS lead, since, part, lead_exists
+SELECT key, stream, id, (SELECT lead FROM payloads WHERE payloads.id = payload) AS lead, since, part, lead_exists,
+  mapping, source_fp, wire_fp
 {_WAITING} ORDER BY key LIMIT 1 OFFSET :place
 """  # noqa: S608 - constants
 
@@ -305,5 +310,8 @@ def _of_part(
 
 def _batch_name(now: float) -> str:
     """Return a name such as `20260102-030405-7k2m9q`: sorts by time, fits a label, never used twice."""
-    suffix = "".join(secrets.choice("23456789abcdefghjkmnpqrstuvwxyz") for _ in range(6))
+    suffix = "".join(_RANDOM.choices("23456789abcdefghjkmnpqrstuvwxyz", k=6))
     return time.strftime("%Y%m%d-%H%M%S-", time.gmtime(now)) + suffix
+
+
+_RANDOM = secrets.SystemRandom()

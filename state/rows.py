@@ -173,15 +173,19 @@ class LaneMove:
     cursor: Json
 
 
-@dataclass(frozen=True, slots=True)
+@fast_dataclass(frozen=True, slots=True)
 class Delivery:
-    """One frozen lead of a batch. `resend`: a lead already exists for this record."""
+    """One frozen lead of a batch, and the version that it stands for. `resend`: a lead already exists for this
+    record."""
 
     record: int
     stream: int
     id: str
     payload: bytes
     resend: bool
+    mapping: int
+    source_fp: bytes
+    wire_fp: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from state.bulk import count_moves
 from state.database import LedgerFile
 from state.diagram import GONE, LeadExists, State, Version, same_content, settle
 from state.matching.heirs import keep_successors
@@ -201,6 +202,8 @@ class Verdicts:
         if verdict == "created" and positions is None:
             by_stream += _deliver(connection, batch, self._now())
             moved["delivered"] += by_stream.total()
+            if moved["delivered"] == _leads_of(connection, batch):
+                return Conclusion(batch, dict(moved), dict(by_stream))
         found = connection.execute(_DELIVERIES, {"batch": batch})
         # Filtered here rather than in SQL: the statement is shared, and a batch has at most 100 rows.
         rows = [row for row in found if positions is None or row["position"] in positions]
@@ -224,6 +227,8 @@ class Verdicts:
             values.append(_row(effect, record.key, batch, part, self._now()))
             moved[effect.state] += 1
             by_stream[row["stream_name"]] += 1
+        # No trigger looks after the move from `sending` to `delivered`: see `state.schema.payloads`.
+        connection.executemany(_BY_THE_LONG_WAY, [(row["key"],) for row in values if row["state"] == "delivered"])
         connection.executemany(_UPDATE, values)
         if verdict == "created":
             # A resend that follows at once was never matched: its contacts may have leads by now.
@@ -338,9 +343,10 @@ def _deliver(connection: sqlite3.Connection, batch: str, now: int) -> Counter[st
     # Where records were merged, a lead that is created may make another one stand out.
     if connection.execute("SELECT 1 FROM merges LIMIT 1").fetchone() is not None:
         return Counter()
-    rows = connection.execute(_DELIVER, {"batch": batch, "now": now}).fetchall()
-    names = dict(connection.execute("SELECT id, name FROM streams").fetchall()) if rows else {}
-    return Counter(names[row["stream"]] for row in rows)
+    moved = Counter(stream for (stream,) in connection.execute(_DELIVER, {"batch": batch, "now": now}))
+    count_moves(connection, moved, "sending", "delivered")
+    names = dict(connection.execute("SELECT id, name FROM streams").fetchall()) if moved else {}
+    return Counter({names[stream]: records for stream, records in moved.items()})
 
 
 def _tell_receipts(
@@ -361,6 +367,10 @@ SELECT b.*, (SELECT count(*) FROM deliveries d JOIN records r ON r.key = d.recor
 def _state_of(connection: sqlite3.Connection, batch: str) -> str | None:
     row = connection.execute("SELECT state FROM batches WHERE name = ?", (batch,)).fetchone()
     return row["state"] if row else None
+
+
+def _leads_of(connection: sqlite3.Connection, batch: str) -> int:
+    return int(connection.execute("SELECT leads FROM batches WHERE name = ?", (batch,)).fetchone()[0])
 
 
 _GIVE_WORD = """
@@ -420,10 +430,12 @@ UPDATE records SET
   acked = CASE WHEN base_batch = d.batch THEN acked END, orphaned = NULL
 FROM deliveries d
 WHERE d.batch = :batch AND records.key = d.record AND records.batch = d.batch AND records.state = 'sending'
-  AND records.fit = 'eligible' AND records.mapping = d.mapping
+  AND records.fit = 'eligible' AND records.mapping = d.mapping AND records.payload = d.payload
   AND records.source_fp = d.source_fp AND records.wire_fp = d.wire_fp
 RETURNING stream
 """
+
+_BY_THE_LONG_WAY = "UPDATE records SET state = 'in_doubt' WHERE key = ? AND state = 'sending'"
 
 _UPDATE = """
 UPDATE records SET

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from state.adoption import mapping_number
+from state.bulk import count_moves
 from state.key_files import Hasher
 from state.receipts.history import BatchReceipt
 from state.receipts.journal import hash_of
@@ -295,6 +296,7 @@ def _tell(connection: sqlite3.Connection, record: sqlite3.Row, memory: sqlite3.R
             "UPDATE records SET state = 'sending', batch = :batch, lead_exists = :exists WHERE key = :key",
             {**values, "exists": memory["lead_exists"]},
         )
+        count_moves(connection, {record["stream"]: 1}, "pending", "sending")
         connection.execute("UPDATE records SET state = 'in_doubt' WHERE key = :key", values)
     return True
 

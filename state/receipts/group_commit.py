@@ -10,10 +10,10 @@ from state.receipts.lines import ReceiptLine
 
 
 @dataclass(slots=True)
-class _WaitingLine:
-    """A line that waits to be written; `is_done` once it was tried, with the error if it is not written."""
+class _WaitingLines:
+    """Lines that wait to be written; `is_done` once it was tried, with the error if they are not written."""
 
-    line: ReceiptLine
+    lines: Sequence[ReceiptLine]
     is_done: bool = False
     error: BaseException | None = None
 
@@ -26,12 +26,12 @@ class GroupCommit:
         self._lock = lock
         self._append = append
         self._queue = threading.Lock()
-        self._waiting: list[_WaitingLine] = []
+        self._waiting: list[_WaitingLines] = []
 
-    def add(self, line: ReceiptLine) -> None:
-        """Return once the line is synced, alone or with those that came meanwhile. Raises what `append` raises: then
+    def add(self, lines: Sequence[ReceiptLine]) -> None:
+        """Return once the lines are synced, alone or with those that came meanwhile. Raises what `append` raises: then
         none of the lines appended together counts as written."""
-        mine = _WaitingLine(line)
+        mine = _WaitingLines(lines)
         with self._queue:
             self._waiting.append(mine)
         with self._lock:
@@ -46,7 +46,7 @@ class GroupCommit:
             group, self._waiting = self._waiting, []
         error: BaseException | None = None
         try:
-            self._append([each.line for each in group])
+            self._append([line for each in group for line in each.lines])
         except BaseException as raised:  # noqa: BLE001 - each thread raises it: none may take its line for written
             error = raised
         for each in group:

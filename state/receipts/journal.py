@@ -7,7 +7,7 @@ import json
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from typing import Any
@@ -17,7 +17,7 @@ from state.key_files import Hasher
 from state.receipts.group_commit import GroupCommit
 from state.receipts.lines import FORMAT, ReceiptLine, pack_leads, pack_records, pack_values
 from state.receipts.place import ReceiptsFile, ReceiptsTail, Whose
-from state.rows import Verdict
+from state.rows import Delivery, Verdict
 from sync.shared.clock import Clock
 from sync.shared.errors import LedgerError
 
@@ -48,14 +48,22 @@ class Journal:
                 place.refuse_replaced()
 
     def intent(self, batch: str) -> None:
-        """Write the intent, synced before the request may start; if one place cannot take it, none keeps it."""
+        """Write the intent of one batch as `intents` does."""
+        self.intents({batch: ()})
+
+    def intents(self, claimed: Mapping[str, Sequence[Delivery]]) -> None:
+        """Write the intents of these batches, synced before their requests may start; if one place cannot take them,
+        none keeps them.
+
+        Deliveries are those of the batch's claim; without any they are read from the ledger.
+        """
         with self._file.read() as connection:
             self._file.guard(connection)  # an old owner must not make receipts anew that were taken away
             is_due = _is_due(connection)
-            line = intent_line(connection, self._hasher, batch)
+            lines = [intent_line(connection, self._hasher, batch, deliveries) for batch, deliveries in claimed.items()]
         if is_due:
             self.flush()
-        self._intents.add(line)
+        self._intents.add(lines)
 
     def _append_intents(self, lines: Sequence[ReceiptLine]) -> None:
         with self._ends() as ends:
@@ -63,17 +71,22 @@ class Journal:
             self._file.refuse_old_owner()  # under the lock that a newcomer passes before it reads the receipts
             _append(ends, lines)
 
-    def verdict(
-        self, batch: str, verdict: Verdict | str, *, status: int | None = None, cause: str = "", at: int | None = None
-    ) -> None:
-        """Write the verdict, synced before the ledger gets it; if the ledger cannot be written, its next start reads it
-        here.
+    def verdict(self, batch: str, verdict: Verdict | str, *, status: int | None = None, cause: str = "") -> None:
+        """Write the verdict of one batch as `verdicts` does."""
+        self.verdicts([(batch, verdict, status, cause)])
 
-        If one of the places cannot take it, the others do.
+    def verdicts(self, concluded: Iterable[tuple[str, Verdict | str, int | None, str]]) -> None:
+        """Write verdicts as (batch, verdict, status, cause), synced before the ledger gets them.
+
+        If the ledger cannot be written, its next start reads them here. If one of the places cannot take them, the
+        others do.
         """
-        now = int(self._clock.wall() * 1000) if at is None else at
+        now = int(self._clock.wall() * 1000)
         self._verdicts.add(
-            {"t": "verdict", "batch": batch, "verdict": verdict, "status": status, "cause": cause, "at": now}
+            [
+                {"t": "verdict", "batch": batch, "verdict": verdict, "status": status, "cause": cause, "at": now}
+                for batch, verdict, status, cause in concluded
+            ]
         )
 
     def _append_verdicts(self, lines: Sequence[ReceiptLine]) -> None:
@@ -190,12 +203,18 @@ def begin_line(ledger: str, hasher: Hasher) -> ReceiptLine:
     return {"t": "begin", "format": FORMAT, "ledger": ledger, "key": hasher.key_id}
 
 
-def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> ReceiptLine:
-    """Build the intent of a batch from what the ledger knows of its leads, adopted or only remembered."""
+def intent_line(
+    connection: sqlite3.Connection, hasher: Hasher, batch: str, deliveries: Sequence[Delivery] = ()
+) -> ReceiptLine:
+    """Build the intent of a batch from its claim, or from what the ledger knows of its leads, adopted or only
+    remembered."""
     about = connection.execute(
         "SELECT workspace, claimed_at, leads, label FROM batches WHERE name = ?", (batch,)
     ).fetchone()
-    rows = connection.execute(_LEADS, {"batch": batch}).fetchall()
+    if deliveries:
+        rows = [(d.stream, d.mapping, place, d.source_fp, d.wire_fp, d.id) for place, d in enumerate(deliveries)]
+    else:
+        rows = connection.execute(_LEADS, {"batch": batch}).fetchall()
     hashes = hasher.digests("record", [id_.encode("utf-8", "surrogatepass") for *_, id_ in rows])
     by_number = defaultdict(list)
     for (stream, mapping, position, source_fp, wire_fp, _), hashed in zip(rows, hashes, strict=True):
@@ -206,7 +225,8 @@ def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> R
     if len(rows) < about["leads"]:
         for name, version, *lead in connection.execute(_REMEMBERED_LEADS, {"batch": batch}):
             leads[name, version].append(tuple(lead))
-    values = connection.execute(_VALUES, {"batch": batch}).fetchall()
+    values = connection.execute(_VALUES, {"batch": batch})
+    values.row_factory = None
     return {
         "t": "intent",
         "batch": batch,
@@ -215,7 +235,7 @@ def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> R
         "n": about["leads"],
         "label": about["label"],
         "streams": [[*of, pack_leads(sorted(group))] for of, group in sorted(leads.items())],
-        "values": pack_values(values),
+        "values": pack_values(dict.fromkeys(values)),
     }
 
 
@@ -232,7 +252,7 @@ FROM remembered e JOIN streams s ON s.id = e.stream WHERE e.batch = :batch
 """
 
 _VALUES = """
-SELECT DISTINCT v.kind, v.value FROM deliveries d JOIN match_values v ON v.record = d.record WHERE d.batch = :batch
+SELECT v.kind, v.value FROM deliveries d JOIN match_values v ON v.record = d.record WHERE d.batch = :batch
 """
 
 

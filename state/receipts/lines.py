@@ -34,6 +34,7 @@ ReceiptLine: TypeAlias = Mapping[str, Any]
 
 FORMAT = 1
 MATCH_KINDS = ("email", "domain", "phone")
+_NUMBER = {kind: number for number, kind in enumerate(MATCH_KINDS)}
 
 _LEAD = struct.Struct(f"!B{FINGERPRINT_BYTES}s{FINGERPRINT_BYTES}s{FINGERPRINT_BYTES}s")
 _VALUE = struct.Struct(f"!B{FINGERPRINT_BYTES}s")
@@ -78,7 +79,7 @@ def unpack_leads(packed: str) -> Iterator[tuple[int, bytes, bytes, bytes]]:
 
 def pack_values(values: Iterable[tuple[str, bytes]]) -> str:
     """Pack (kind, keyed hash) of each value."""
-    return _pack(_VALUE, ((MATCH_KINDS.index(kind), value) for kind, value in values))
+    return _pack(_VALUE, [(_NUMBER[kind], value) for kind, value in values])
 
 
 def unpack_values(packed: str) -> Iterator[tuple[str, bytes]]:

@@ -44,3 +44,8 @@ def _contacts(db: Database) -> None:
 @MIGRATIONS(name="0007_payloads")
 def _payloads(db: Database) -> None:
     run(db, payloads.CHANGES)
+
+
+@MIGRATIONS(name="0008_quick_moves")
+def _quick_moves(db: Database) -> None:
+    run(db, payloads.QUICK_MOVES)

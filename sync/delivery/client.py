@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from urllib.request import getproxies_environment
 
+import httpcore
 import httpx
 
 from sync import __version__
@@ -18,7 +19,6 @@ from sync.config.value_types import is_loopback
 from sync.delivery.attempt import Attempt, TooLate
 from sync.delivery.kept_threads import KeptThreads
 from sync.delivery.outcome import FAILURES, ApiResponse, Outcome, of_failure, retry_after_seconds, server_time
-from sync.delivery.own_connection import OwnConnections
 from sync.delivery.proxies import proxy_of
 from sync.delivery.wire_trace import AnswerTooLong, how
 from sync.shared.clock import Clock
@@ -27,6 +27,36 @@ from sync.shared.secrets import Secret
 
 PATH = "/api/v1/leads"
 ANSWER_LIMIT = 1 << 20
+
+
+class PostedRequest:
+    """A request that was begun. `answer` is what `LeadsClient.post` returns."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self.answer: Future[ApiResponse | Outcome] = Future()
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return self.attempt.left
+
+    def cut(self) -> None:
+        """End it, at its deadline: the answer is there at once, or after a moment.
+
+        A resolver or a connect keeps its own time: it is left behind, unable to write any more.
+        """
+        # if something was written, the socket is shut down: the carrying thread ends now and knows how far it came
+        if self.attempt.cut():
+            self.ends_with(_too_late(self.attempt))
+
+    def ends_with(self, answer: ApiResponse | Outcome | BaseException) -> None:
+        """Make it known how the request ended, unless it is known already: it was cut at the same moment."""
+        with contextlib.suppress(InvalidStateError):
+            if isinstance(answer, BaseException):
+                self.answer.set_exception(answer)
+            else:
+                self.answer.set_result(answer)
 
 
 class LeadsClient:
@@ -74,31 +104,36 @@ class LeadsClient:
             raise ConfigError([Problem(where, "holds characters that an HTTP header cannot carry")])
 
     def post(self, body: bytes, *, deadline: float | None = None) -> ApiResponse | Outcome:
-        """Send one request; return the response, or an `Outcome` if there is no whole response (`refused` only if
-        surely nothing was written).
+        """Send one request and wait for its end; return the response, or an `Outcome` if there is no whole response
+        (`refused` only if surely nothing was written).
 
-        `deadline` (seconds since boot) is that of the request's slot: time lost between claim and send counts too. A
-        resolver or a connect keeps its own time: at the deadline it is left behind, unable to write any more.
+        `deadline` is that of `begin`.
+        """
+        request = self.begin(body, deadline=deadline)
+        try:
+            return request.answer.result(max(request.left, 0.001))
+        except TimeoutError:
+            request.cut()
+        return request.answer.result()
+
+    def begin(self, body: bytes, *, deadline: float | None = None) -> PostedRequest:
+        """Begin to send one request; the caller cuts it at its deadline.
+
+        Raises RuntimeError if there is no thread to be had. `deadline` (seconds since boot) is that of the request's
+        slot: time lost between claim and send counts too.
         """
         ends = self._clock.boot() + self._timeout
         attempt = Attempt(self._clock, size=len(body), deadline=ends if deadline is None else min(ends, deadline))
-        result: Future[ApiResponse | Outcome] = Future()
+        request = PostedRequest(attempt)
         # a thread of its own, because neither the resolver nor a connect can be interrupted
-        self._threads.start(functools.partial(self._carry, body, attempt, result))
-        try:
-            return result.result(max(attempt.left, 0.001))
-        except TimeoutError:
-            nothing_written = attempt.cut()
-        if nothing_written:
-            return _too_late(attempt)
-        # something was written: the socket is shut down, so the carrying thread ends now and knows how far it came
-        return result.result()
+        self._threads.start(functools.partial(self._carry, body, request))
+        return request
 
-    def _carry(self, body: bytes, attempt: Attempt, result: Future[ApiResponse | Outcome]) -> None:
+    def _carry(self, body: bytes, request: PostedRequest) -> None:
         try:
-            result.set_result(self._post(body, attempt))
-        except BaseException as error:  # noqa: BLE001 - a thread's boundary: the caller raises it, whatever it is
-            result.set_exception(error)
+            request.ends_with(self._post(body, request.attempt))
+        except BaseException as error:  # noqa: BLE001 - a thread's boundary: who asks for the answer raises it
+            request.ends_with(error)
 
     def _post(self, body: bytes, attempt: Attempt) -> ApiResponse | Outcome:
         try:
@@ -192,3 +227,56 @@ class _Pieces(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         return self._attempt.pieces(self._body)
+
+
+class OwnConnections(httpx.BaseTransport):
+    """The way to one server, a connection for each request. Several threads may use it at once.
+
+    A pool would keep nothing here, so there is none: its bookkeeping costs as much as the request itself.
+    """
+
+    def __init__(self, url: httpx.URL) -> None:
+        """Prepare connections to the host of this address. Raises OSError if the certificates of the environment cannot
+        be used."""
+        self._origin = httpcore.Origin(scheme=url.raw_scheme, host=url.raw_host, port=url.port or _PORTS[url.scheme])
+        # it takes longer to read the certificates than to send a batch
+        self._context = httpx.create_ssl_context() if url.scheme == "https" else None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request and return the head of its response; close that to close the connection.
+
+        Raises httpcore's own exceptions, and TooLate and whatever else the hooks of the request raise.
+        """
+        connection = httpcore.HTTPConnection(self._origin, ssl_context=self._context)
+        url = httpcore.URL(
+            scheme=self._origin.scheme, host=self._origin.host, port=request.url.port, target=request.url.raw_path
+        )
+        # whatever fails from here on, httpcore closes the connection itself
+        response = connection.handle_request(
+            httpcore.Request(
+                request.method,
+                url,
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        return httpx.Response(response.status, headers=response.headers, stream=_AnswerStream(response, connection))
+
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class _AnswerStream(httpx.SyncByteStream):
+    """The body of a response; its end, whole or not, is that of the connection."""
+
+    def __init__(self, response: httpcore.Response, connection: httpcore.HTTPConnection) -> None:
+        self._response = response
+        self._connection = connection
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._response.iter_stream()
+
+    def close(self) -> None:
+        self._response.close()
+        self._connection.close()

@@ -1,4 +1,4 @@
-"""Sends one claimed batch: the body, the POST, the verdict into the ledger, the line in the log."""
+"""Sends claimed batches: the intent, the POST, the verdict into the ledger, the line in the log."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import contextlib
 import math
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from state.ledger import Ledger
 from state.rows import Claim, Conclusion, Delivery
 from state.slots import RateLimit
 from sync.config.schema import Workspace
-from sync.delivery.client import LeadsClient
+from sync.delivery.client import LeadsClient, PostedRequest
 from sync.delivery.outcome import ApiResponse, Outcome, of_answer
 from sync.log import emit
 from sync.mapping.wire_fields import with_labels
@@ -47,6 +48,16 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
+class AnsweredBatch:
+    """The outcome of one batch's request, not concluded yet: `seconds` on the wire, `size` of the body in bytes."""
+
+    claim: Claim
+    outcome: Outcome
+    seconds: float
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class SentBatch:
     """The result of one batch: `seconds` on the wire, `size` of the body in bytes."""
 
@@ -56,6 +67,7 @@ class SentBatch:
     size: int
 
 
+Also = TypeVar("Also")
 ClientFactory = Callable[[Workspace, Secret, Clock], LeadsClient]
 
 
@@ -77,7 +89,9 @@ class BackoffPolicy(Protocol):
 
 
 class Sender:
-    """Carries batches to one workspace, each by one thread."""
+    """Carries batches to one workspace, and writes what came of them.
+
+    Each is declared, begun, judged and concluded, in this order, by one thread."""
 
     def __init__(
         self, ledger: Ledger, destination: Destination, *, judge: BackoffPolicy, client: ClientFactory = open_client
@@ -96,27 +110,84 @@ class Sender:
         """Use the streams and labels of this destination from now on."""
         self._resend_labels, self._given_ids = destination.resend_labels, destination.given_ids
 
-    def send(self, claim: Claim) -> SentBatch:
-        """Post the batch once and conclude it, with a receipt before either.
+    def declare(self, claims: Sequence[Claim]) -> None:
+        """Write the intents of these batches: on disk before a byte is sent, because after a crash it is the intent
+        that puts a batch in doubt.
 
-        Raises LedgerError or LedgerBusy if a receipt or the verdict cannot be written: then the batch stays `sending`,
-        and the next start asks the receipts.
+        Raises LedgerError: then none of them may be sent, and the next start settles them.
+        """
+        try:
+            self._ledger.journal.intents({claim.batch: claim.deliveries for claim in claims})
+        except LedgerLost:
+            for claim in claims:
+                with contextlib.suppress(LedgerError, LedgerBusy):
+                    # another process owns the ledger now; nothing was sent, so the leads and the slot go back
+                    self._ledger.release_unsent(claim.batch, claim.slot)
+            raise
+
+    def begin(self, claim: Claim, came: Callable[[AnsweredBatch | BaseException], None]) -> PostedRequest:
+        """Begin to post a declared batch, once; `came` gets its outcome, from another thread, or what went wrong there.
+
+        Raises RuntimeError if there is no thread to be had.
         """
         body = self._body(claim)
-        try:
-            # on disk before a byte is sent: after a crash it is this receipt that puts the batch in doubt
-            self._ledger.journal.intent(claim.batch)
-        except LedgerLost:
-            with contextlib.suppress(LedgerError, LedgerBusy):
-                # another process owns the ledger now; nothing was sent, so the leads and the slot go back
-                self._ledger.release_unsent(claim.batch, claim.slot)
-            raise
         began = monotonic()
-        answer = self._client.post(body, deadline=claim.deadline)
-        seconds = monotonic() - began
-        # before the verdict is written: the next claim must already follow the new pace
-        outcome = self._judge.judge(claim, self._read(answer))
-        return SentBatch(outcome, self._conclude(claim, outcome), seconds, len(body))
+
+        def answered(answer: Future[ApiResponse | Outcome]) -> None:
+            try:
+                outcome = self._read(answer.result())
+            except BaseException as error:  # noqa: BLE001 - a thread's boundary: the worker must hear of it, whatever it is
+                came(error)
+            else:
+                came(AnsweredBatch(claim, outcome, monotonic() - began, len(body)))
+
+        request = self._client.begin(body, deadline=claim.deadline)
+        request.answer.add_done_callback(answered)
+        return request
+
+    def judged(self, answered: AnsweredBatch) -> AnsweredBatch:
+        """Return the batch with the outcome that counts, given those before it: the next claim already follows it."""
+        return replace(answered, outcome=self._judge.judge(answered.claim, answered.outcome))
+
+    def conclude_together(
+        self, judged: Sequence[AnsweredBatch], also: Callable[[], Also]
+    ) -> tuple[list[Conclusion], Also]:
+        """Write the verdicts of these batches with one sync of the receipts and one transaction, in which `also` is
+        done at last.
+
+        Raises whatever fails, and then the ledger knows nothing of them: conclude each alone.
+        """
+        # the receipts first: if the ledger's commit fails, the next start still knows the verdicts
+        self._ledger.journal.verdicts(
+            (each.claim.batch, self._state_of(each.outcome), each.outcome.status, each.outcome.cause) for each in judged
+        )
+        # the pace before the verdicts: a crash in between must not forget a rest that one of them caused
+        self._judge.keep()
+        with self._ledger.file.together():
+            written = [self._write(each) for each in judged]
+            return written, also()
+
+    def conclude(self, judged: AnsweredBatch) -> Conclusion:
+        """Write the receipt of a verdict, then the verdict itself.
+
+        With its receipt alone the batch would only be concluded at the next start, so a busy ledger gets minutes of
+        patience; without its receipt the ledger alone may still keep it. Raises LedgerError or LedgerBusy if either
+        cannot be written: then the batch stays `sending`, and the next start asks the receipts.
+        """
+        outcome = judged.outcome
+        try:
+            self._ledger.journal.verdict(
+                judged.claim.batch, self._state_of(outcome), status=outcome.status, cause=outcome.cause
+            )
+        except LedgerError:
+            with contextlib.suppress(LedgerError, LedgerBusy):
+                self.sent(judged, self._write(judged))
+            raise
+        self._judge.keep()
+        for _ in range(BUSY_RETRIES - 1):
+            with contextlib.suppress(LedgerBusy):
+                return self._write(judged)
+        return self._write(judged)
 
     def close(self) -> None:
         self._client.close()
@@ -142,39 +213,17 @@ class Sender:
         options = self._to.options
         return of_answer(answer, unknown_statuses=options.unknown_statuses, on_rejected=options.on_rejected)
 
-    def _conclude(self, claim: Claim, outcome: Outcome) -> Conclusion:
-        """Write the verdict's receipt, then the verdict itself.
-
-        With its receipt alone the batch would only be concluded at the next start, so a busy ledger gets minutes of
-        patience; without its receipt the ledger alone may still keep it.
-        """
-        verdict = self._state_of(outcome)
-        try:
-            # the receipt first: if the ledger's commit fails, the next start still knows the verdict
-            self._ledger.journal.verdict(claim.batch, verdict, status=outcome.status, cause=outcome.cause)
-        except LedgerError:
-            with contextlib.suppress(LedgerError, LedgerBusy):
-                self._conclude_now(claim, outcome)
-            raise
-        # the pace before the verdict: a crash in between must not forget a rest that this verdict caused
-        self._judge.keep()
-        for _ in range(BUSY_RETRIES - 1):
-            try:
-                return self._conclude_now(claim, outcome)
-            except LedgerBusy:
-                continue
-        return self._conclude_now(claim, outcome)
-
     def _state_of(self, outcome: Outcome) -> str:
         """Return the ledger's word for the batch's state after this outcome."""
         given_up = outcome.verdict == "in_doubt" and self._to.options.on_unknown == "resend"
         return "absent" if given_up else outcome.verdict
 
-    def _conclude_now(self, claim: Claim, outcome: Outcome) -> Conclusion:
-        conclusion = self._ledger.verdicts.conclude(
-            claim.batch,
+    def _write(self, judged: AnsweredBatch) -> Conclusion:
+        outcome = judged.outcome
+        return self._ledger.verdicts.conclude(
+            judged.claim.batch,
             outcome.verdict,
-            slot=claim.slot,
+            slot=judged.claim.slot,
             status=outcome.status,
             cause=outcome.cause,
             message=outcome.message,
@@ -184,8 +233,13 @@ class Sender:
             named=outcome.named,
             by_size=outcome.by_size,
         )
+
+    def sent(self, judged: AnsweredBatch, conclusion: Conclusion) -> SentBatch:
+        """Return the result of a concluded batch. Raises LedgerError or LedgerBusy if it is to be settled late."""
         # no row moved: the batch was settled by someone else meanwhile
-        return conclusion if conclusion.moved else self._conclude_late(claim, outcome)
+        if not conclusion.moved:
+            conclusion = self._conclude_late(judged.claim, judged.outcome)
+        return SentBatch(judged.outcome, conclusion, judged.seconds, judged.size)
 
     def _conclude_late(self, claim: Claim, outcome: Outcome) -> Conclusion:
         """Settle what another process left open: it took the ledger over, and did not wait for this response."""

@@ -2,9 +2,10 @@
 
     ledger -> batch -> governor slot -> POST -> verdict -> ledger
 
-One coordinating thread decides when the next batch may start; a few sending threads, no more than latency requires,
-carry one request each. Nothing is ever sent twice by a decision made here: whatever is not known to have created
-nothing is in doubt.
+One coordinating thread decides when the next batches may start, and it alone writes of this workspace's delivery: what
+was answered meanwhile is concluded in one transaction with the next claims, and their intents share one sync. A few
+more threads, no more than latency requires, carry one request each. Nothing is ever sent twice by a decision made
+here: whatever is not known to have created nothing is in doubt.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from state.ledger import Ledger
-from state.rows import Claim, NoRoom, NothingToSend
+from state.rows import Claim, Conclusion, NoRoom, NothingToSend
 from state.slots import RateLimit
 from sync.delivery.backoff import Backoff
 from sync.delivery.budget import Budget
-from sync.delivery.kept_threads import KeptThreads
+from sync.delivery.client import PostedRequest
 from sync.delivery.pace import Pace
-from sync.delivery.sender import ClientFactory, Destination, Sender, open_client
+from sync.delivery.sender import AnsweredBatch, ClientFactory, Destination, Sender, open_client
 from sync.engine.tally import Tally
 from sync.shared.errors import LedgerBusy
 
@@ -58,6 +59,8 @@ class DeliveryWorker:
         self._flushing = False
         self._in_flight = 0
         self._sending: dict[str, float] = {}
+        self._requests: dict[str, PostedRequest] = {}
+        self._answered: list[AnsweredBatch] = []
         self._idle = False
         self._claiming = False
         self._signals = 0
@@ -65,7 +68,6 @@ class DeliveryWorker:
         self._budget = budget or Budget()
         self._health = Backoff(ledger, destination, random=random or Random())  # noqa: S311 - jitter, no secret
         self._sender = Sender(ledger, destination, judge=self._health, client=client)
-        self._threads = KeptThreads(f"send-{destination.name}")
         self._thread = threading.Thread(target=self._run, name=f"deliver-{destination.name}", daemon=True)
         self._begun = False
         self.since = self.progressed_at = ledger.clock.boot()
@@ -186,30 +188,42 @@ class DeliveryWorker:
 
     def _run(self) -> None:
         try:
-            # one decision a turn: the watchdog sees that each one is made
+            # one turn after the other: the watchdog sees that each one is made
             while self._step():
                 pass
         except BaseException as error:  # noqa: BLE001 - a thread's boundary: the program must hear of it, whatever it is
             self._failed(error)
         finally:
             with self._changed:
-                self._stopping, self._claiming = True, False
+                self._stopping = True
                 self._changed.notify_all()
-                # the ledger may be closed after this thread: the sending threads write verdicts into it
-                self._changed.wait_for(lambda: self._in_flight == 0)
-            self._threads.close()
+            # the ledger may be closed after this thread: what is on the wire gets its verdict first
+            while answered := self._next_answers():
+                self._conclude_each(self._judged(answered))
             self._sender.close()
 
+    def _next_answers(self) -> list[AnsweredBatch]:
+        """Wait for answers to what is in flight; none come if nothing is."""
+        while True:
+            self._cut_late()
+            with self._changed:
+                if self._answered or not self._in_flight:
+                    answered, self._answered = self._answered, []
+                    return answered
+                self._pause(1.0)
+
     def _step(self) -> bool:
-        """Take one decision: send, wait, or end (return False)."""
+        """Take one turn: conclude, send, wait, or end (return False)."""
         self.progressed_at = self._now()
+        self._cut_late()
         with self._changed:
-            if self._stopping:
+            answered, self._answered = self._answered, []
+            if self._stopping and not answered:
                 if self._in_flight:
                     self._pause(1.0)
                 return self._in_flight > 0
             # under the lock: news that comes now is seen before the wait begins
-            wait = self._must_wait()
+            wait = None if answered else self._must_wait()
             if wait is not None:
                 self._idle = self._idle or self._has_nothing_to_wait_for()
                 self._changed.notify_all()
@@ -218,30 +232,113 @@ class DeliveryWorker:
                 return True
             # a wake-up during the claim shows by the count, and is not slept through
             signals, self._claiming = self._signals, True
-        # taken before the claim and given back after it: two workers must not overdraw `--max`
-        most = self._budget.take(min(self._to.options.batch_size, self.pace.most))
-        claim = self._claim(most) if most else NothingToSend(None)
-        if isinstance(claim, Claim):
-            self._budget.give_back(most - len(claim.deliveries))
-            self._dispatch(claim)
-        else:
-            self._budget.give_back(most)
-            self._claiming = False
-            self._wait_for_room_or_leads(claim, signals)
+        try:
+            why = self._turn(self._judged(answered))
+        finally:
+            with self._changed:
+                self._claiming = False
+                self._changed.notify_all()
+        if why is not None:
+            self._wait_for_room_or_leads(why, signals)
         return True
 
+    def _turn(self, judged: Sequence[AnsweredBatch]) -> NoRoom | NothingToSend | None:
+        """Conclude these batches, claim the next ones and send them; return why there are no more of them, None if that
+        is not known."""
+        for each in judged:
+            if each.outcome.verdict not in {"created", "in_doubt"}:
+                # before the claim, which may be of the same leads
+                self._budget.give_back(len(each.claim.deliveries))
+        claims: list[Claim] = []
+        if not judged:
+            # one alone: it goes on its way before the next claim, which may fail
+            why = self._claim_into(claims)
+            self._dispatch(claims)
+            return why
+        try:
+            also = functools.partial(self._claim_more, claims, self._in_flight - len(judged))
+            conclusions, why = self._sender.conclude_together(judged, also)
+        except Exception:  # noqa: BLE001 - whatever it was: each is concluded alone, and meets it again if it is its own
+            self._budget.give_back(sum(len(claim.deliveries) for claim in claims))
+            self._conclude_each(judged)
+            return None
+        try:
+            self._dispatch(claims)
+        finally:
+            for each, conclusion in zip(judged, conclusions, strict=True):
+                self._end(each, functools.partial(self._tell, each, conclusion))
+        return why
+
+    def _judged(self, answered: Sequence[AnsweredBatch]) -> list[AnsweredBatch]:
+        judged: list[AnsweredBatch] = []
+        for each in answered:
+            try:
+                judged.append(self._sender.judged(each))
+            except BaseException as error:  # noqa: BLE001 - the other batches must not lose their verdict, whatever it is
+                self._failed(error)
+                self._no_more_in_flight(each.claim)
+        return judged
+
+    def _conclude_each(self, judged: Sequence[AnsweredBatch]) -> None:
+        """Conclude each of these batches alone: an error ends the program, but the others get their verdict."""
+        for each in judged:
+            self.progressed_at = self._now()
+            self._end(each, functools.partial(self._conclude, each))
+
+    def _conclude(self, judged: AnsweredBatch) -> None:
+        self._tell(judged, self._sender.conclude(judged))
+
+    def _tell(self, judged: AnsweredBatch, conclusion: Conclusion) -> None:
+        sent = self._sender.sent(judged, conclusion)
+        self._tally.concluded(sent.outcome.verdict, len(judged.claim.deliveries), sent.conclusion)
+        with contextlib.suppress(LedgerBusy):  # the verdict is written; what follows from it can wait for the next
+            self._health.concluded(judged.claim, sent.outcome, sent.seconds)
+            self._sender.say(judged.claim, sent)
+
+    def _end(self, judged: AnsweredBatch, how: Callable[[], None]) -> None:
+        """Finish a batch: it is in flight no more, whether that succeeds or not."""
+        try:
+            how()
+        except BaseException as error:  # noqa: BLE001 - the other batches must not lose their verdict, whatever it is
+            self._failed(error)
+        finally:
+            self._no_more_in_flight(judged.claim)
+
+    def _claim_more(self, claims: list[Claim], in_flight: int) -> NoRoom | NothingToSend | None:
+        """Claim as many batches as may start now, besides those in flight, in an open transaction."""
+        while not self._stopping and self._may_start(in_flight + len(claims)):
+            if (why := self._claim_into(claims)) is not None:
+                return why
+        return None
+
+    def _may_start(self, in_flight: int) -> bool:
+        return self._health.rests_for <= 0 and in_flight < self._health.concurrency() and not self._budget.is_spent
+
+    def _claim_into(self, claims: list[Claim]) -> NoRoom | NothingToSend | None:
+        """Claim one batch; return why there is none."""
+        # the governor counts on it that no request of ours is written after its deadline
+        self._cut_late()
+        # taken before the claim and given back after it: two workers must not overdraw `--max`
+        most = self._budget.take(min(self._to.options.batch_size, self.pace.most))
+        found = self._claim(most) if most else NothingToSend(None)
+        if not isinstance(found, Claim):
+            self._budget.give_back(most)
+            return found
+        self._budget.give_back(most - len(found.deliveries))
+        claims.append(found)
+        return None
+
     def _pause(self, seconds: float) -> None:
-        """Wait until there is news, at most so many seconds."""
-        self._ledger.clock.wait(self._changed, seconds)
+        """Wait until there is news or a request is late, at most so many seconds."""
+        lefts = [request.left for request in self._requests.values()]
+        self._ledger.clock.wait(self._changed, max(0.001, min(seconds, *lefts)) if lefts else seconds)
 
     def _must_wait(self) -> float | None:
         """Return the seconds until a batch may be claimed as far as this process knows; None: now."""
         rests_for = self._health.rests_for
         if rests_for > 0:
             return rests_for
-        if self._in_flight >= self._health.concurrency() or self._budget.is_spent:
-            return 5.0
-        return None
+        return None if self._may_start(self._in_flight) else 5.0
 
     def _has_nothing_to_wait_for(self) -> bool:
         """Return True if a rest keeps nothing back: a round need not wait for its end."""
@@ -269,8 +366,8 @@ class DeliveryWorker:
 
     def _wait_for_room_or_leads(self, why: NoRoom | NothingToSend, signals: int) -> None:
         with self._changed:
-            # leads came while the claim found none: look again at once
-            if self._signals != signals:
+            # leads came while the claim found none, or an answer: look again at once
+            if self._signals != signals or self._answered:
                 return
             if isinstance(why, NoRoom):
                 # requests of other processes with this key end without telling us
@@ -283,36 +380,50 @@ class DeliveryWorker:
                 self._changed.notify_all()
                 self._pause(5.0)
 
-    def _dispatch(self, claim: Claim) -> None:
+    def _dispatch(self, claims: Sequence[Claim]) -> None:
+        """Declare these batches and have each carried by a thread."""
+        if claims:
+            self._sender.declare(claims)
         with self._changed:
-            self._idle = self._claiming = False
-            self._in_flight += 1
+            self._idle = self._idle and not claims
+            self._in_flight += len(claims)
             # for the watchdog: when the oldest request in flight began
-            self._sending[claim.batch] = self._now()
-        try:
-            self._threads.start(functools.partial(self._send, claim))
-        except BaseException:  # no thread to be had: the end must not wait for a request that never began
-            self._no_more_in_flight(claim)
-            raise
+            self._sending.update(dict.fromkeys((claim.batch for claim in claims), self._now()))
+        for place, claim in enumerate(claims):
+            try:
+                request = self._sender.begin(claim, functools.partial(self._came, claim))
+            except BaseException:  # no thread to be had: the end must not wait for requests that never began
+                for left in claims[place:]:
+                    self._no_more_in_flight(left)
+                raise
+            with self._changed:
+                if claim.batch in self._sending:
+                    self._requests[claim.batch] = request
 
-    # -- a sending thread
+    def _cut_late(self) -> None:
+        """End the requests whose deadline is over."""
+        with self._changed:
+            late = [batch for batch, request in self._requests.items() if request.left <= 0]
+            requests = [self._requests.pop(batch) for batch in late]
+        for request in requests:
+            request.cut()
 
-    def _send(self, claim: Claim) -> None:
-        try:
-            sent = self._sender.send(claim)
-            self._tally.concluded(sent.outcome.verdict, len(claim.deliveries), sent.conclusion)
-            if sent.outcome.verdict not in {"created", "in_doubt"}:
-                self._budget.give_back(len(claim.deliveries))
-            with contextlib.suppress(LedgerBusy):  # the verdict is written; what follows from it can wait for the next
-                self._health.concluded(claim, sent.outcome, sent.seconds)
-                self._sender.say(claim, sent)
-        except BaseException as error:  # noqa: BLE001 - a thread's boundary: the program must hear of it, whatever it is
-            self._failed(error)
-        finally:
+    # -- the thread of a request
+
+    def _came(self, claim: Claim, answered: AnsweredBatch | BaseException) -> None:
+        if isinstance(answered, BaseException):
+            self._failed(answered)
             self._no_more_in_flight(claim)
+            return
+        with self._changed:
+            self._answered.append(answered)
+            self._changed.notify_all()
 
     def _no_more_in_flight(self, claim: Claim) -> None:
         with self._changed:
             self._in_flight -= 1
             self._sending.pop(claim.batch, None)
-            self._news()  # a refusal or a rejection made leads pending again
+            self._requests.pop(claim.batch, None)
+            # a refusal or a rejection made leads pending again
+            self._idle = False
+            self._changed.notify_all()

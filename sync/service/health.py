@@ -27,8 +27,9 @@ DELIVERY_GRACE = 900.0
 """Seconds that leads may wait without any being delivered."""
 LEDGER_PATIENCE = 30.0 * BUSY_RETRIES
 """Seconds that a verdict may take to be written while another process keeps the ledger busy."""
-STEP_LIMIT = 300.0
-"""Seconds within which a delivery worker decides anew: it waits 5 s at the most, but may wait for the ledger."""
+STEP_LIMIT = LEDGER_PATIENCE + 60.0
+"""Seconds within which a delivery worker decides anew: it waits 5 s at the most, but a verdict may wait for the
+ledger."""
 TURN_LIMIT = 60.0
 """Seconds within which a turn that is due must begin once the scheduler was woken for it."""
 SCHEDULER_THREAD = "APScheduler"

@@ -17,7 +17,7 @@ from state.ledger import Ledger
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
 from tests.engine.engine_world import add_firms, always, write_config
-from tests.engine.wire import Behaviour, Server, answer, reset, wait_until
+from tests.engine.wire import Behaviour, Server, answer, drip, reset, wait_until
 from tests.patience import PATIENCE
 
 KEY = answer(401, b'{"succeeded": false, "message": "Invalid API key."}')
@@ -136,6 +136,26 @@ def test_the_ledger_keeps_the_account_of_the_wire(
     (batch,) = ledger.verdicts.in_doubt()
     size = len(scene.server.requests[0].body)
     assert re.fullmatch(rf"connected; {size} of {size} bytes written; {account}", str(batch["account"]))
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopping"])
+def test_a_request_that_drips_ends_at_its_deadline(scene: Scene, ledger: Ledger, stopped: bool) -> None:
+    """No single read of it takes long, so nobody but the worker can end it; also one that was told to stop."""
+
+    def behave(server: Server, connection: socket.socket) -> None:
+        if server.next_request(connection):
+            drip(connection, b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, server.stop)
+
+    scene.write('timeout = "1s"')
+    add_firms(scene.folder, range(3))
+    scene.behave = behave
+    with scene.engine(ledger) as engine:
+        wait_until(lambda: scene.server.requests)
+        if stopped:
+            engine.stop()
+        wait_until(ledger.verdicts.in_doubt)
+    (batch,) = ledger.verdicts.in_doubt()
+    assert "no response; the time-out was over" in str(batch["account"])
 
 
 def test_leads_that_do_not_fit_into_the_plan_stay_pending_and_what_fits_is_used(scene: Scene, ledger: Ledger) -> None:

@@ -144,7 +144,7 @@ def test_it_sees_a_program_that_gives_up_after_a_lost_answer(
 def test_it_sees_requests_without_receipts(
     sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Journal, "intent", lambda *_: None)
+    monkeypatch.setattr(Journal, "intents", lambda *_: None)
     verdict = one(tmp_path, sandbox)
     assert len(verdict.truth.wrong_doubts) >= 3
     assert not verdict.holds

@@ -224,6 +224,8 @@ def test_the_schema_refuses_every_move_that_the_diagram_does_not_have(ledger: Le
     mapping = register(ledger).mapping
     tried = refused = 0
     with ledger.file.write() as connection:
+        # the claim and the verdict count their moves themselves, and here is neither
+        connection.execute("UPDATE tallies SET records = 10000")
         for old, old_lead in itertools.product(STATES, LEADS):
             if old_lead not in LEAD_EXISTS[old]:
                 with pytest.raises(sqlite3.IntegrityError):

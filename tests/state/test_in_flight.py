@@ -16,6 +16,7 @@ from tests.state.ledger_tools import (
     RULE,
     WORKSPACE,
     FakeClock,
+    check_the_books,
     claim,
     commit,
     declare,
@@ -79,8 +80,30 @@ def test_after_the_verdict_the_latest_version_is_judged(
     assert bool(got["drift"]) == drift
     assert got["lead_exists"] == ("yes" if verdict == "created" else "no")
     assert (got["orphaned"] is not None) == (verdict == "created" and fit in {"filtered", "deleted"})
+    check_the_books(ledger)
     if got["state"] == "pending":
         assert claim(ledger).deliveries[0].payload == f'{{"name":"x {content}"}}'.encode()
+
+
+@pytest.mark.parametrize("verdict", ["created", "refused", "rejected"])
+@pytest.mark.parametrize(("fit", "last"), [("eligible", "a"), ("eligible", "b"), ("filtered", "b")])
+def test_a_resend_that_changed_back_or_went_meanwhile_leaves_nothing_behind(
+    ledger: Ledger, verdict: Verdict, fit: Fit, last: str
+) -> None:
+    """The lead stands whatever the verdict is, so the record is delivered again: by another way than most are."""
+    stream = register(ledger, declare(on_change="resend"))
+    pending(ledger, stream, "x", "y")
+    send(ledger, "created")
+    commit(ledger, stream, [reading("x", "b", mapping=stream.mapping, modified=LATER)])
+    claimed = claim(ledger)
+    for day, (content, now) in enumerate((("c", "eligible"), (last, fit))):
+        modified = f"2026-03-0{day + 1}T00:00:00.000000Z"
+        commit(ledger, stream, [reading("x", content, mapping=stream.mapping, modified=modified, fit=now)])
+    ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot)
+    check_the_books(ledger)
+    assert row(ledger, "x")["lead_exists"] == "yes"
+    if fit == "filtered":
+        assert row(ledger, "x")["state"] == "delivered"
 
 
 @pytest.mark.parametrize(("landed", "expected"), [(True, "delivered"), (False, "pending")])

@@ -7,9 +7,10 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlite_utils import Database
@@ -20,7 +21,20 @@ from state.ledger import Ledger
 from state.lock import LedgerLock, holder
 from state.schema import MIGRATIONS
 from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
-from tests.state.ledger_tools import FakeClock, claim, commit, pending, reading, register, row, rows, states
+from tests.state.ledger_tools import (
+    FakeClock,
+    Unsynced,
+    check_the_books,
+    claim,
+    commit,
+    pending,
+    reading,
+    register,
+    row,
+    rows,
+    states,
+    unsynced,
+)
 
 
 def own(path: Path) -> Ledger:
@@ -315,3 +329,60 @@ def test_another_database_is_not_taken_for_a_ledger(tmp_path: Path) -> None:
         with pytest.raises(LedgerUntrusted, match="not a ledger"):
             Ledger(path, own=owner)
     assert path.read_bytes() == before
+
+
+# -- several transactions as one
+
+
+class Counting(Unsynced):
+    """Counts its commits."""
+
+    commits = 0
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        Counting.commits += sql == "COMMIT"
+        return super().execute(sql, parameters)
+
+
+def counted(path: Path) -> sqlite3.Connection:
+    return unsynced(path, Counting)
+
+
+def test_transactions_together_have_one_commit(path: Path) -> None:
+    with Ledger(path, own=True, clock=FakeClock(), connector=counted) as ledger:
+        pending(ledger, register(ledger), "a", "b")
+        first = claim(ledger, 1)
+        before = Counting.commits
+        with ledger.file.together():
+            ledger.verdicts.conclude(first.batch, "created", slot=first.slot)
+            assert states(ledger)["a"] == "delivered"
+            second = claim(ledger, 1)
+            assert Counting.commits == before
+        assert Counting.commits == before + 1
+        assert states(ledger) == {"a": "delivered", "b": "sending"}
+        ledger.verdicts.conclude(second.batch, "created", slot=second.slot)
+        assert Counting.commits == before + 2
+
+
+@pytest.mark.parametrize("error", [LedgerBusy("busy"), KeyError("a bug")])
+def test_where_one_of_several_transactions_fails_none_is_kept(path: Path, error: Exception) -> None:
+    with own(path) as ledger:
+        pending(ledger, register(ledger), "a", "b")
+        first = claim(ledger, 1)
+
+        def all_three() -> None:
+            with ledger.file.together():
+                ledger.verdicts.conclude(first.batch, "created", slot=first.slot)
+                with suppress(type(error)), ledger.file.write() as connection:
+                    connection.execute("DELETE FROM slots")
+                    raise error
+                claim(ledger, 1)
+
+        with pytest.raises(type(error)) as raised:
+            all_three()
+        assert raised.value is error
+        assert states(ledger) == {"a": "sending", "b": "pending"}
+        check_the_books(ledger)
+        assert ledger.file.failure is None
+        ledger.verdicts.conclude(first.batch, "created", slot=first.slot)
+        assert states(ledger) == {"a": "delivered", "b": "pending"}

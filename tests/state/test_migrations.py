@@ -18,6 +18,7 @@ from state.database import SCHEMA_VERSION
 from state.key_files import key_path
 from state.ledger import Ledger
 from state.lock import LedgerLock
+from state.rows import MatchKind
 from state.schema import additions, initial, payloads
 from state.schema.ddl import statements
 from state.streams import ADDRESS, refuse_before
@@ -224,6 +225,39 @@ def test_values_move_out_of_the_rows_and_nothing_of_them_is_lost(tmp_path: Path)
     assert claimed == {**waiting, "after": b'{"name":"after a"}'}
 
 
+def test_a_ledger_whose_triggers_counted_each_move_counts_on_as_before(tmp_path: Path) -> None:
+    """Of records on the wire, in doubt, waiting and refused at the time of the migration."""
+    path = tmp_path / "ledger.db"
+    with Ledger(path, own=True, clock=FakeClock()) as ledger:
+        stream = register(ledger, declare(match_on=("email",)))
+        values: list[tuple[MatchKind, bytes]] = [("email", b"e" * 16)]
+        commit(ledger, stream, [replace(reading("matched", mapping=stream.mapping), values=values)])
+        pending(ledger, stream, "sent", "doubtful", "refused", "flying", "waits")
+        for verdict in ("created", "created", "in_doubt", "refused"):
+            one = claim(ledger, 1)
+            ledger.verdicts.conclude(one.batch, verdict, slot=one.slot)
+        flying = claim(ledger, 1)
+        held, counts = rows(ledger), ledger.records.counts()
+    to_schema(path, "0007_payloads")
+    with Ledger(path, own=True, clock=FakeClock()) as ledger:
+        assert rows(ledger) == held
+        assert ledger.records.counts() == counts
+        assert rows(ledger, "PRAGMA foreign_key_check") == []
+        assert rows(ledger, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
+        check_the_books(ledger)
+        ledger.verdicts.conclude(flying.batch, "created", slot=flying.slot)
+        (doubt,) = ledger.verdicts.in_doubt()
+        ledger.verdicts.resolve(str(doubt["name"]), landed=True, note="looked")
+        check_the_books(ledger)
+        one = claim(ledger)
+        check_the_books(ledger)
+        ledger.verdicts.conclude(one.batch, "created", slot=one.slot)
+        check_the_books(ledger)
+        assert ledger.records.counts() == {(stream.id, "delivered"): 6}
+    with closing(sqlite3.connect(path.with_name(f"{path.name}.before-0008_quick_moves"))) as backup:
+        assert backup.execute("PRAGMA user_version").fetchone() == (7,)
+
+
 _BATCHES = "SELECT name FROM batches"
 
 
@@ -237,6 +271,7 @@ _BATCHES = "SELECT name FROM batches"
         (additions.ORPHANS, "cc7e61419b6c64a2"),
         (additions.CONTACTS, "b46d1a002466d5ba"),
         (payloads.CHANGES, "7fc2659be2558d13"),
+        (payloads.QUICK_MOVES, "e74dc8f6270eae37"),
     ],
 )
 def test_earlier_schemas_stay_as_they_were(script: str, digest: str) -> None:

@@ -8,17 +8,32 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from state.ledger import Ledger
 from state.receipts.history import ReceiptHistory
-from state.rows import Claim
+from state.receipts.journal import intent_line
+from state.receipts.lines import unpack_leads, unpack_values
+from state.rows import Claim, MatchKind
 from sync.shared.errors import LedgerError
 from tests.engine.wire import wait_until
 from tests.patience import PATIENCE
-from tests.state.ledger_tools import FakeClock, UnsyncedDisk, claim, pending, put_new, register, states, unsynced
+from tests.state.ledger_tools import (
+    FakeClock,
+    UnsyncedDisk,
+    claim,
+    commit,
+    declare,
+    pending,
+    put_new,
+    reading,
+    register,
+    states,
+    unsynced,
+)
 
 
 class GatedDisk(UnsyncedDisk):
@@ -122,3 +137,30 @@ def test_where_the_sync_fails_none_of_those_that_share_it_counts_as_written(scen
     assert states(scene.ledger)["a"] == "in_doubt", "its intent was synced"
     if isinstance(error, OSError):
         assert [*states(scene.ledger).values()] == ["in_doubt", *["pending"] * 4]
+
+
+def test_what_one_caller_writes_of_several_batches_shares_one_sync(scene: Scene) -> None:
+    scene.disk.syncs = 0
+    scene.ledger.journal.intents({each.batch: each.deliveries for each in scene.claims})
+    assert scene.disk.syncs == 1
+    scene.ledger.journal.verdicts((each.batch, "created", 200, "") for each in scene.claims)
+    assert scene.disk.syncs == 2
+    assert {name: batch.verdict for name, batch in scene.history().batches.items()} == {
+        each.batch: "created" for each in scene.claims
+    }
+
+
+def test_an_intent_says_the_same_made_from_its_claim_or_read_from_the_ledger(scene: Scene) -> None:
+    stream = register(scene.ledger, declare("erp.people", match_on=("email", "domain")))
+    values: list[tuple[MatchKind, bytes]] = [("email", b"e" * 16), ("domain", b"d" * 16)]
+    readings = [reading(each, mapping=stream.mapping) for each in ("x", "y", "z")]
+    commit(scene.ledger, stream, [replace(each, values=values if each.id == "y" else ()) for each in readings])
+    claimed = claim(scene.ledger)
+    assert {each.stream for each in claimed.deliveries} == {stream.id}
+    with scene.ledger.file.read() as connection:
+        read, made = (
+            intent_line(connection, scene.ledger.hasher, claimed.batch, of) for of in ((), claimed.deliveries)
+        )
+    assert made == read
+    assert sorted(unpack_values(made["values"])) == sorted(values)
+    assert [len(list(unpack_leads(packed))) for *_, packed in made["streams"]] == [3]
