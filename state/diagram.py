@@ -17,6 +17,7 @@ Everything here is pure. The same rules stand in the schema as CHECKs and a trig
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -169,3 +170,8 @@ _WITHOUT_A_LEAD: dict[Fit, State] = {
     "unfit": "quarantined",
     "deleted": "withdrawn",
 }
+
+
+def one_of(names: Collection[str]) -> str:
+    """Return `('a', 'b')`, for the IN of a query or a CHECK."""
+    return "(" + ", ".join(f"'{name}'" for name in sorted(names)) + ")"

@@ -10,9 +10,8 @@ import sqlite3
 from dataclasses import dataclass
 
 from state.database import LedgerFile
-from state.diagram import OWNERS
+from state.diagram import OWNERS, one_of
 from state.fills import Filled, count_leads, fields_of, filled
-from state.schema.ddl import one_of
 from state.streams import release_polls
 from sync.shared.clock import Clock
 

@@ -20,11 +20,10 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from state.database import LedgerFile
-from state.diagram import GONE, ON_THE_WIRE, OWNERS, LeadExists, State, stands_for_a_lead
+from state.diagram import GONE, ON_THE_WIRE, OWNERS, LeadExists, State, one_of, stands_for_a_lead
 from state.key_files import Hasher
 from state.receipts.journal import hash_of
 from state.rows import Decision, Origin, Reading
-from state.schema.ddl import one_of
 
 
 @dataclass(frozen=True, slots=True)

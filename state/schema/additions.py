@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from state.diagram import OWNERS
-from state.schema.ddl import one_of
+from state.diagram import OWNERS, one_of
 
 
 def _stands(row: str) -> str:

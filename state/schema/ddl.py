@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from sqlite_utils import Database
 
@@ -22,8 +22,3 @@ def statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(rest):
             yield rest
             rest = ""
-
-
-def one_of(names: Collection[str]) -> str:
-    """Return `('a', 'b')`, for the IN of a CHECK."""
-    return "(" + ", ".join(f"'{name}'" for name in sorted(names)) + ")"

@@ -5,8 +5,7 @@ Times are integers: milliseconds since 1970 UTC by the wall clock, for people. `
 
 from __future__ import annotations
 
-from state.diagram import LEAD_EXISTS, MOVES, STATES, State
-from state.schema.ddl import one_of
+from state.diagram import LEAD_EXISTS, MOVES, STATES, State, one_of
 
 
 def _lead_exists_fits(state: State) -> str:

@@ -27,6 +27,7 @@ UNNEEDED = {
     "psycopg",
     "pymysql",
     "simple_salesforce",
+    "sqlite_utils",
     "starlette",
     "sync.engine.reload",
     "sync.service.daemon",

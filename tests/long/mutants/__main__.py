@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from tests.long.mutants.known import KNOWN
-from tests.long.mutants.modules import FAULTS, MODULES, Fault
+from tests.long.mutants.modules import FAULTS, MODULES, PlantedFault
 
 ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = """
@@ -124,7 +124,7 @@ def missed() -> int:
         return sum(_is_missed(folder, fault) for fault in FAULTS)
 
 
-def _is_missed(folder: Path, fault: Fault) -> bool:
+def _is_missed(folder: Path, fault: PlantedFault) -> bool:
     path = folder / fault.module
     text = path.read_text(encoding="utf-8")
     assert text.count(fault.text) == 1, f"{fault.module} has not once: {fault.text}"

@@ -19,6 +19,7 @@ IS_KNOWN = 'return latest.mapping == number and latest.source_fp == source_fp an
 NAMES = 'names = dict(connection.execute("SELECT id, name FROM streams").fetchall()) if rows else {}'
 NO_JSON = 'return _unusable(record, number, Note("", "holds text or nesting that JSON cannot carry", None), origin)'
 NO_RECORD = 'return _unusable(record, number, Note("", record.problem or "", None), origin)'
+PARTS_OF = 'parts = parts_of(places, blamed, unused_part(connection), of=rows[0]["part"], by_size=by_size)'
 QUICK = 'if reading.version.fit == "eligible" and rules.since is None and not rules.baseline:'
 ROUNDED = 'return f"{number:,.0f}" if number >= 10 or not number else f"{max(number, 0.1):.1f}".removesuffix(".0")'
 SINCE = 'since = max(self.began, min(self.ended - USUAL_DAYS * DAY, few["ended_at"] if few else self.began))'
@@ -194,6 +195,12 @@ KNOWN: tuple[Known, ...] = (
         "parts: Mapping[int, int] = {}",
         "parts: Mapping[int, int] = None",
         "only its truth is asked for",
+    ),
+    Known(
+        "state/verdicts.py",
+        PARTS_OF,
+        PARTS_OF.replace("rows[0]", "rows[1]"),
+        "a part is claimed alone: all leads of a batch are of the same one",
     ),
     Known(
         "state/verdicts.py",

@@ -48,6 +48,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         ),
         *_of(
             "tests/state/test_bisecting.py",
+            "test_leads_that_are_sent_again_do_not_hold_up_the_others",
             "test_leads_that_the_server_names_are_asked_alone_first",
             "test_the_halves_of_one_batch_are_done_before_another_batch_is_looked_at",
             "test_wrong_places_cost_requests_and_no_lead",
@@ -115,7 +116,7 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 
 
-class Fault(NamedTuple):
+class PlantedFault(NamedTuple):
     """A text of a module, what takes its place, and the test that must notice."""
 
     module: str
@@ -125,7 +126,7 @@ class Fault(NamedTuple):
 
 
 FAULTS = (
-    Fault(
+    PlantedFault(
         "state/disk.py",
         "os.fsync(descriptor)",
         "pass",
@@ -133,7 +134,7 @@ FAULTS = (
         "test_a_receipt_is_on_the_disk_before_its_request_and_its_verdict_before_the_next",
     ),
     *(
-        Fault(
+        PlantedFault(
             "state/database.py",
             "PRAGMA synchronous = FULL",
             f"PRAGMA synchronous = {other}",
@@ -141,7 +142,7 @@ FAULTS = (
         )
         for other in ("NORMAL", "OFF")
     ),
-    Fault(
+    PlantedFault(
         "sync/polling/sweep.py",
         "known.get(id_) != modified",
         "id_ not in known",
