@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import ssl
 import struct
@@ -12,6 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from sync.delivery.attempt import Attempt
+from sync.delivery.client import PostedRequest
+from sync.delivery.outcome import ApiResponse, Outcome
+from sync.shared.clock import SystemClock
 from tests.patience import PATIENCE
 
 CREATED = json.dumps({"succeeded": True, "statusCode": 200, "statusCodeDescription": "NONE", "message": None}).encode()
@@ -159,3 +164,24 @@ def wait_until(true: Callable[[], object], seconds: float = PATIENCE) -> None:
     while not true():
         assert time.monotonic() < until, "it did not happen"
         time.sleep(0.005)
+
+
+class BegunByPost:
+    """`begin` of a client, for a stand-in that has `post`; a request that began can be cut, but goes on as it does."""
+
+    def post(self, body: bytes, *, deadline: float | None = None) -> ApiResponse | Outcome:
+        raise NotImplementedError
+
+    def begin(self, body: bytes, *, deadline: float | None = None) -> PostedRequest:
+        attempt = Attempt(SystemClock(), size=len(body), deadline=math.inf if deadline is None else deadline)
+        attempt.progress.written = 0
+        request = PostedRequest(attempt)
+
+        def carry() -> None:
+            try:
+                request.ends_with(self.post(body, deadline=deadline))
+            except BaseException as error:  # noqa: BLE001 - as the client does
+                request.ends_with(error)
+
+        threading.Thread(target=carry, name="post", daemon=True).start()
+        return request

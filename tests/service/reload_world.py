@@ -24,6 +24,7 @@ from sync.service.service import Service
 from sync.service.systemd import Notifier
 from sync.shared.secrets import Secret
 from sync.trial.configuration import source_table, stream_tables, toml_table
+from tests.engine.wire import BegunByPost
 from tests.proof.harness import until
 from tests.service.gated_connector import GATES, Gate
 from tests.service.service_world import Manager
@@ -72,7 +73,7 @@ def _source(name: str, tenant: Tenant) -> str:
     )
 
 
-class Way:
+class Way(BegunByPost):
     """Instead of a server: creates what it is sent, or answers as it is told, once it is let go."""
 
     def __init__(self) -> None:
@@ -83,7 +84,7 @@ class Way:
         self.created: list[str] = []
         self.requests = 0
 
-    def post(self, body: bytes, *, deadline: float) -> ApiResponse:
+    def post(self, body: bytes, *, deadline: float | None = None) -> ApiResponse:
         del deadline
         self.requests += 1
         self.asked.set()

@@ -20,6 +20,7 @@ from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
 from sync.shared.clock import Clock
 from sync.shared.words import Listing, Page, Record
+from tests.engine.wire import BegunByPost
 from tests.patience import PATIENCE
 from tests.proof.harness import config_text
 
@@ -116,7 +117,7 @@ class Source:
         pass
 
 
-class Way:
+class Way(BegunByPost):
     """Instead of a server: answers that all was created, once `let_go` is set; `asked` says that a request is there."""
 
     def __init__(self) -> None:
@@ -124,7 +125,7 @@ class Way:
         self.let_go = threading.Event()
         self.let_go.set()
 
-    def post(self, body: bytes, *, deadline: float) -> ApiResponse:
+    def post(self, body: bytes, *, deadline: float | None = None) -> ApiResponse:
         del body, deadline
         self.asked.set()
         assert self.let_go.wait(PATIENCE)

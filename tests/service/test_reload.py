@@ -241,7 +241,7 @@ def test_a_request_that_gets_no_thread_ends_the_daemon_at_once(scene: Scene, mon
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
-        if thread.name == "send-a":
+        if thread.name == "post":
             raise RuntimeError("can't start new thread")
         start(thread)
 

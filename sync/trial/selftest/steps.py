@@ -9,7 +9,6 @@ import errno
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,8 @@ import orjson
 from state.database import BUSY_SECONDS
 from state.disk import SystemDisk
 from state.receipts.lines import decode
-from sync.delivery.client import LeadsClient
+from sync.delivery.attempt import Attempt
+from sync.delivery.client import LeadsClient, PostedRequest
 from sync.delivery.outcome import ApiResponse, Outcome
 from sync.shared.clock import SystemClock
 from sync.shared.secrets import Secret
@@ -131,14 +131,16 @@ class WatchedClient(LeadsClient):
         super().__init__(base_url, api_key, timeout=timeout, clock=SystemClock())
         self._steps = steps
 
-    def post(self, body: bytes, *, deadline: float | None = None) -> ApiResponse | Outcome:
+    def begin(self, body: bytes, *, deadline: float | None = None) -> PostedRequest:
         del deadline
+        return super().begin(body)
+
+    def _post(self, body: bytes, attempt: Attempt) -> ApiResponse | Outcome:
         batch = str(orjson.loads(body)[0]["labels"][-1])
         self._steps.note("began", batch, digest_of(body))
-        send = super().post
-        started = time.monotonic()
-        answer = self._steps.take(lambda: send(body), writes=False, full=_disk_full, is_send=True)
-        if time.monotonic() - started >= self._timeout:
+        send = super()._post
+        answer = self._steps.take(lambda: send(body, attempt), writes=False, full=_disk_full, is_send=True)
+        if attempt.left <= 0:
             self._steps.note("late", batch)
         self._steps.answered(batch)
         return answer

@@ -21,6 +21,7 @@ from sync.config.schema import Config
 from sync.delivery.client import LeadsClient
 from sync.delivery.outcome import ApiResponse, Outcome
 from sync.trial.configuration import BY_ID_AND_TIME, source_table, stream_tables, workspace_tables
+from tests.engine.wire import BegunByPost
 
 NOTES = "notes"
 """The file of a process's folder that no power cut touches: what the server was sent, what the source's people did."""
@@ -134,7 +135,7 @@ class Notes:
         os.write(self._descriptor, orjson.dumps({"t": what, **facts}) + b"\n")
 
 
-class Wire(LeadsClient):
+class Wire(BegunByPost, LeadsClient):
     """In the place of the HTTP client: the server's side is noted before and after each request."""
 
     def __init__(self, notes: Notes, fates: Sequence[Fate] = (), pause: Callable[[], None] = lambda: None) -> None:
