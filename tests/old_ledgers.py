@@ -46,6 +46,12 @@ def to_schema(path: Path, last: str) -> None:
         MIGRATIONS.apply(Database(old), stop_before=[name for name in names() if name not in kept])
         old.execute("PRAGMA foreign_keys = OFF")
         merged = "payloads" not in _tables(old)
+        # What these would count or note is copied with the rest.
+        triggers = (
+            [] if merged else old.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        )
+        for name, _ in triggers:
+            old.execute(f"DROP TRIGGER {name}")
         for table in _tables(old):
             columns = _columns(old, table)
             values = {name: name for name in _columns(today, table)} | (_WITH_VALUES.get(table, {}) if merged else {})
@@ -53,6 +59,8 @@ def to_schema(path: Path, last: str) -> None:
             chosen = ", ".join(values[name] for name in named)
             for row in today.execute(f"SELECT {chosen} FROM {table}").fetchall():
                 old.execute(f"INSERT INTO {table} ({', '.join(named)}) VALUES ({', '.join('?' * len(row))})", row)
+        for _, sql in triggers:
+            old.execute(sql)
         old.execute(f"PRAGMA user_version = {len(kept)}")
     before.unlink()
     path.chmod(0o600)

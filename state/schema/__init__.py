@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from state.schema import alike, contacts, initial, labels, orphans, payloads, queues
+from state.schema import alike, contacts, initial, labels, match_index, orphans, payloads, queues
 from state.schema.ddl import run
 
 MIGRATIONS = Migrations("closingdealz-sync")
@@ -44,3 +44,8 @@ def _contacts(db: Database) -> None:
 @MIGRATIONS(name="0007_payloads")
 def _payloads(db: Database) -> None:
     run(db, payloads.CHANGES)
+
+
+@MIGRATIONS(name="0008_match_index")
+def _match_index(db: Database) -> None:
+    run(db, match_index.CHANGES)

@@ -18,7 +18,7 @@ from state.database import SCHEMA_VERSION
 from state.key_files import key_path
 from state.ledger import Ledger
 from state.lock import LedgerLock
-from state.schema import alike, contacts, initial, labels, orphans, payloads, queues
+from state.schema import alike, contacts, initial, labels, match_index, orphans, payloads, queues
 from state.schema.ddl import statements
 from state.streams import ADDRESS, refuse_before
 from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted
@@ -237,6 +237,7 @@ _BATCHES = "SELECT name FROM batches"
         (orphans.CHANGES, "cc7e61419b6c64a2"),
         (contacts.CHANGES, "b46d1a002466d5ba"),
         (payloads.CHANGES, "7fc2659be2558d13"),
+        (match_index.CHANGES, "378fe4cd00ae1f71"),
     ],
 )
 def test_earlier_schemas_stay_as_they_were(script: str, digest: str) -> None:
