@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain, count
 
 from state.diagram import State
 
@@ -13,12 +14,12 @@ from state.diagram import State
 def rows_of(connection: sqlite3.Connection, columns: str, stream: int, ids: Iterable[str]) -> Iterator[sqlite3.Row]:
     """Yield the rows of these ids. Ids with a NUL character are asked for singly: SQLite's JSON ends a text there."""
     asked = list(ids)
-    whole = json.dumps([id_ for id_ in asked if "\0" not in id_])
+    odd = [id_ for id_ in asked if "\0" in id_] if "\0" in "".join(asked) else []
+    whole = json.dumps([id_ for id_ in asked if "\0" not in id_] if odd else asked)
     select = f"SELECT {columns} FROM records WHERE stream = ? AND id "  # noqa: S608 - the columns are constants
     yield from connection.execute(select + "IN (SELECT value FROM json_each(?))", (stream, whole))  # noqa: S608 - likewise
-    for id_ in asked:
-        if "\0" in id_:
-            yield from connection.execute(select + "= ?", (stream, id_))
+    for id_ in odd:
+        yield from connection.execute(select + "= ?", (stream, id_))
 
 
 _AT_ONCE = 100
@@ -27,18 +28,34 @@ threads of a busy daemon would then wait for each other more than they work."""
 
 
 def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[object]]) -> None:
-    """Insert the rows. `into` is `TABLE (COLUMN, …)`, with a column for each value of a row."""
+    """Insert the rows. `into` is `TABLE (COLUMN, …)`, with a column for each value of a row.
+
+    Most columns of a page hold one value: it is bound once for many rows, which costs half of binding it for each.
+    """
     whole = len(rows) - len(rows) % _AT_ONCE
-    for start in range(0, whole, _AT_ONCE):
-        values = [value for row in rows[start : start + _AT_ONCE] for value in row]
-        connection.execute(_insert(into, _AT_ONCE), values)
-    connection.executemany(_insert(into, 1), rows[whole:])
+    if whole:
+        columns = list(zip(*rows, strict=True))
+        differ = tuple(at for at, values in enumerate(columns) if values.count(values[0]) != len(values))
+        shared = [value for at, value in enumerate(rows[0]) if at not in differ]
+        statement = _insert(into, _AT_ONCE, differ)
+        # What differs, row by row.
+        each = list(zip(*(columns[at] for at in differ), strict=True))
+        for start in range(0, whole, _AT_ONCE):
+            connection.execute(statement, [*shared, *chain.from_iterable(each[start : start + _AT_ONCE])])
+    connection.executemany(_insert(into), rows[whole:])
 
 
 @cache
-def _insert(into: str, rows: int) -> str:
-    one = f"({', '.join('?' * (into.count(',') + 1))})"
-    return f"INSERT INTO {into} VALUES {', '.join([one] * rows)}"  # noqa: S608 - constants
+def _insert(into: str, rows: int = 1, differ: Collection[int] | None = None) -> str:
+    """Return the INSERT of so many rows; the parameters of the columns that do not differ come first, once."""
+    width = into.count(",") + 1
+    differ = range(width) if differ is None else differ
+    shared = {at: n for n, at in enumerate((at for at in range(width) if at not in differ), 1)}
+    following = count(len(shared) + 1)
+    values = [
+        ", ".join(f"?{shared[at] if at in shared else next(following)}" for at in range(width)) for _ in range(rows)
+    ]
+    return f"INSERT INTO {into} VALUES {', '.join(f'({row})' for row in values)}"  # noqa: S608 - constants
 
 
 def count_moves(connection: sqlite3.Connection, records: Mapping[int, int], old: State, new: State) -> None:

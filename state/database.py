@@ -16,7 +16,7 @@ from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncErr
 Connect = Callable[[Path], sqlite3.Connection]
 
 BUSY_SECONDS = 30.0
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """The number of migrations, stamped into the file as `user_version` once all are applied."""
 
 

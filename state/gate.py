@@ -7,11 +7,13 @@ of them can be claimed. If a poll was cut off, the next one finds them here.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from state.database import LedgerFile
 from state.diagram import OWNERS, one_of
 from state.fills import Filled, count_leads, fields_of, filled
+from state.matching.match_values import HAS_EMAIL, index_values
 from state.streams import release_polls
 from sync.shared.clock import Clock
 
@@ -57,7 +59,7 @@ class GuardFigures:
     before those that read the source to its end. `usual`: None if not asked for, or if there are too few polls. `now`
     and `before`: the fields of these leads and of those released earlier, under the mapping in force. `with_email`:
     records without a lead that have an e-mail address; `known_elsewhere` of them share it with a lead of another record
-    of the stream.
+    of the stream. Both are 0 while too few have one for the question.
     """
 
     leads: int
@@ -92,14 +94,17 @@ class Gate:
         with self._file.read() as connection:
             return _made(connection, stream, poll)
 
-    def figures(self, stream: int, poll: int, *, mapping: int, first: int, at_least: int) -> GuardFigures:
+    def figures(self, stream: int, poll: int, *, mapping: int, first: int, at_least: int, fewest: int) -> GuardFigures:
         """Return the figures that the guard needs.
 
         `first` is the poll that ended the first scan, which does not count as usual. The history is looked up only if
-        more than `at_least` leads would be released in a day: it reads weeks of polls.
+        more than `at_least` leads would be released in a day: it reads weeks of polls. So is who has the e-mail
+        addresses only of `fewest` records that have one.
         """
         values = {"stream": stream, "poll": poll, "mapping": mapping}
         now = int(self._clock.wall() * 1000)
+        if self._have_email(values, fewest):
+            index_values(self._file, stream=stream)
         with self._file.read() as connection:
             with_email, known_elsewhere = connection.execute(_EMAILS, values).fetchone()
             leads = _made(connection, stream, poll)
@@ -115,6 +120,13 @@ class Gate:
                 with_email=with_email,
                 known_elsewhere=known_elsewhere,
             )
+
+    def _have_email(self, values: Mapping[str, int], fewest: int) -> bool:
+        """Return True if at least `fewest` of the records that would be released have an e-mail address that is not
+        indexed."""
+        with self._file.read() as connection:
+            found = connection.execute(_UNINDEXED_EMAILS, {**values, "fewest": fewest}).fetchall()
+            return len(found) == fewest
 
     def release(self, stream: int, poll: int) -> None:
         """Release everything that these polls made, and count its fields."""
@@ -248,6 +260,8 @@ SELECT id, ended_at {_READ_TO_ITS_END} AND ended_at > :since AND ended_at <= :un
 _FEW_BEFORE = f"""
 SELECT ended_at {_READ_TO_ITS_END} AND id <= :settled ORDER BY id DESC LIMIT 1 OFFSET :fewest
 """
+
+_UNINDEXED_EMAILS = f"SELECT 1 FROM records WHERE {_MADE} AND lead_exists = 'no' AND {HAS_EMAIL} LIMIT :fewest"  # noqa: S608 - constants
 
 _EMAILS = f"""
 WITH own AS MATERIALIZED (

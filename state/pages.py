@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from state.bulk import insert
 from state.diagram import GONE, ON_THE_WIRE, State
+from state.matching.match_values import keep_unindexed
 from state.rows import Decision, Links, Stored
 
 _WRITTEN = (
     "key, stream, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp, payload, reason, base_modified,"
     " base_mapping, base_source_fp, base_wire_fp, base_batch, drift, poll, queued, backfill, batch, orphaned,"
-    " first_seen, since, alike, nested"
+    " first_seen, since, alike, nested, unindexed"
 )
 """The columns that a page writes, in the order of `_row`: `?1` is the key."""
 
@@ -24,6 +25,9 @@ _AS_READ = (
     *("base_modified", "base_mapping", "base_source_fp", "base_wire_fp", "base_batch", "drift"),
 )
 """Columns that become what the page says, whatever they were."""
+
+
+_STATE = _WRITTEN.split(", ").index("state")
 
 
 def _place(column: str) -> str:
@@ -36,13 +40,15 @@ _KEEPS_VALUES: frozenset[State] = frozenset({"pending", "sending", "in_doubt", "
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """The facts that all rows of a page share; `now` in ms, `alike` as in `Records.commit`."""
+    """The facts that all rows of a page share; `now` in ms, `alike` as in `Records.commit`. `indexed`: the match values
+    of its records are indexed, and not kept in their rows."""
 
     stream: int
     poll: int
     backfill: bool
     now: int
     alike: Callable[[str], str] | None
+    indexed: bool = True
 
 
 def write_page(
@@ -52,6 +58,7 @@ def write_page(
     page: PageFacts,
 ) -> dict[str, int]:
     """Write the rows of a page, their payloads and source values; return the key of each record, known ones too."""
+    unindexed = {} if page.indexed else keep_unindexed(connection, changes, known)
     keys = {id_: stored.key for id_, stored in known.items()}
     # Numbered here and not by SQLite, which would tell each number only after its own statement.
     (key,) = connection.execute("SELECT coalesce(max(key), 0) FROM records").fetchone()
@@ -74,21 +81,28 @@ def write_page(
         own = keys.get(reading.id)
         if own is None:
             own = keys[reading.id] = key = key + 1
-            fresh.append(_row(own, change, page, kept))
+            fresh.append(_row(own, change, page, kept, unindexed.get(reading.id) or None))
         else:
-            changed.append(_row(own, change, page, kept))
+            changed.append(_row(own, change, page, kept, unindexed.get(reading.id)))
             stale.append((own,))
         if keeps and reading.source is not None:
             sources.append((own, reading.source))
     insert(connection, "payloads (id, lead)", payloads)
     insert(connection, f"records ({_WRITTEN})", fresh)
+    # The schema counts new records of other states itself.
+    connection.execute(
+        "UPDATE tallies SET records = records + ? WHERE stream = ? AND state = 'pending'",
+        (sum(row[_STATE] == "pending" for row in fresh), page.stream),
+    )
     connection.executemany(_REWRITE, changed)
     connection.executemany("DELETE FROM source_values WHERE record = ?", stale)
     insert(connection, "source_values (record, data)", sources)
     return keys
 
 
-def _row(key: int, change: Decision, page: PageFacts, payload: int | None) -> tuple[object, ...]:
+def _row(
+    key: int, change: Decision, page: PageFacts, payload: int | None, unindexed: bytes | None
+) -> tuple[object, ...]:
     """Return the values of `_WRITTEN`."""
     reading, base = change.reading, change.base
     version = reading.version
@@ -121,6 +135,7 @@ def _row(key: int, change: Decision, page: PageFacts, payload: int | None) -> tu
         page.now,
         page.alike(reading.id) if page.alike else None,
         None if reading.contacts is None else sum(bool(each.values) for each in reading.contacts),
+        unindexed,
     )
 
 
@@ -197,6 +212,8 @@ UPDATE records SET
   backfill = CASE WHEN state = 'pending' THEN min(backfill, {_place("backfill")}) ELSE {_place("backfill")} END,
   nested = CASE WHEN {_place("lead_exists")} = 'no' AND {_place("payload")} IS NOT NULL THEN {_place("nested")}
     ELSE coalesce({_place("nested")}, nested) END,
+  unindexed = CASE WHEN {_place("unindexed")} IS NULL THEN unindexed
+    WHEN length({_place("unindexed")}) > 0 THEN {_place("unindexed")} END,
   again = CASE WHEN {_place("state")} IN ('sending', 'in_doubt') THEN again END, twin = NULL,
   batch = CASE {_place("batch")} WHEN '*' THEN batch ELSE {_place("batch")} END,
   {", ".join(f"{name} = {_place(name)}" for name in _AS_READ)}

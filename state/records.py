@@ -11,15 +11,13 @@ from typing import Literal, cast
 from state.adoption import Memory, recall, recognised, remembers, settle_accounts
 from state.bulk import rows_of
 from state.database import LedgerFile
-from state.diagram import GONE, ON_THE_WIRE, Fit, LeadExists, State, Version
+from state.diagram import Fit, LeadExists, State, Version
 from state.fills import count_leads, let_go_at_once
 from state.key_files import Hasher
-from state.matching.heirs import NestedSeen, keep_successors
-from state.matching.keeping import keep_matches
-from state.matching.left_out import Without, cut, spare_repeats
-from state.matching.merges import keep_heirs, keep_merges, stop_kin
-from state.matching.terms import looks_inside, terms_of
-from state.matching.twins import matched
+from state.matching.heirs import NestedSeen
+from state.matching.keeping import matching_of
+from state.matching.left_out import Without
+from state.matching.terms import looks_inside
 from state.pages import PageFacts, count_page, relink, write_page
 from state.queues import ASIDE, DRIFTED, LEAD_ELSEWHERE
 from state.rows import Decision, LaneMove, Links, OnChange, Reading, Sampled, Stored
@@ -122,29 +120,18 @@ class Records:
                 nested.refuse_overtaken(connection, self._hasher, stream)
             # Looked up again inside the transaction: a verdict or a person's decision may have changed a record since
             # the page was mapped.
-            known = _look_up(connection, stream, (reading.id for reading in readings))
-            memories = self._recall(connection, stream, [reading for reading in readings if reading.id not in known])
-            judged = [
-                self._recognised(connection, stream, reading, memories) or judge(reading, known.get(reading.id))
-                for reading in readings
-            ]
-            # Before matching, which must see the merges that this page brings.
-            newly_merged = keep_merges(connection, stream, readings)
-            changes = [change for change in judged if change is not None]
+            known = _look_up(connection, stream, [reading.id for reading in readings])
+            memories = self._recall(connection, stream, [each for each in readings if each.id not in known])
+            changes = _judged(readings, judge, known, memories, on_change_of(connection, stream))
             # After judging: only a record that would otherwise be sent can be the duplicate of another.
-            changes = matched(connection, self._hasher, terms_of(connection, stream), changes, known)
-            # The stored payload is what will be sent, so contacts are cut before it is written.
-            if without is not None:
-                changes = spare_repeats(connection, cut(changes, without), known)
-            keys = write_page(connection, changes, known, PageFacts(stream, poll, backfill, now, alike))
+            matching = matching_of(connection, stream, readings, known)
+            if matching:
+                changes = matching.settled(self._hasher, changes, without)
+            page = PageFacts(stream, poll, backfill, now, alike, indexed=bool(matching and matching.indexes))
+            keys = write_page(connection, changes, known, page)
             # From here on the rows exist: what follows refers to them by key.
             settle_accounts(connection, stream, changes, memories)
-            keep_heirs(connection, stream, (change.reading.id for change in changes if change.reading.merged_into))
-            left_out = keep_matches(connection, stream, readings, changes, known, keys=keys, now=now)
-            keep_successors(connection, stream, _gone(changes))
-            settled = {change.reading.id for change in changes if change.state not in ON_THE_WIRE}
-            # Without the records that this page judged: they have seen the merge already.
-            stop_kin(connection, stream, newly_merged, settled)
+            left_out = matching.keep(changes, keys, now=now) if matching else 0
             count_leads(connection, let_go_at_once(changes, known, released=is_released(connection, poll)))
             if links:
                 relink(connection, stream, links)
@@ -165,12 +152,6 @@ class Records:
         if not readings or not remembers(connection, stream):
             return {}
         return recall(connection, self._hasher, stream, readings)
-
-    def _recognised(
-        self, connection: sqlite3.Connection, stream: int, reading: Reading, memories: Mapping[str, Memory]
-    ) -> Decision | None:
-        memory = memories.get(reading.id)
-        return recognised(reading, memory, on_change_of(connection, stream)) if memory else None
 
     def parents_of(self, stream: int, touched: Sequence[Touch]) -> list[str]:
         """Return the parents that changed children have now and had when last read, without repeats."""
@@ -302,6 +283,24 @@ class Records:
             return {row["stream"]: row["n"] for row in rows}
 
 
+def _judged(
+    readings: Sequence[Reading],
+    judge: JudgeReading,
+    known: Mapping[str, Stored],
+    memories: Mapping[str, Memory],
+    on_change: OnChange,
+) -> Sequence[Decision]:
+    """Return what is to be written of a page: nothing of the readings that the ledger has already. What only the
+    receipts know is recognised instead of judged."""
+    judged = (
+        recognised(reading, memories[reading.id], on_change)
+        if reading.id in memories
+        else judge(reading, known.get(reading.id))
+        for reading in readings
+    )
+    return [change for change in judged if change is not None]
+
+
 def on_change_of(connection: sqlite3.Connection, stream: int) -> OnChange:
     row = connection.execute("SELECT on_change FROM streams WHERE id = ?", (stream,)).fetchone()
     return cast(OnChange, row["on_change"])
@@ -365,7 +364,3 @@ LEFT JOIN payloads p ON p.id = coalesce(r.payload, d.payload)
 WHERE there.place <= :half OR there.place % max(1, there.n / :half) = 0
 ORDER BY r.key DESC LIMIT 2 * :half
 """
-
-
-def _gone(changes: Iterable[Decision]) -> list[str]:
-    return [each.reading.id for each in changes if each.state == "delivered" and each.reading.version.fit in GONE]

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from state.database import LedgerFile
+from state.matching.match_values import index_values
 from state.rows import LaneMove, MatchKind, OnChange, PollKind, PollOutcome, StreamRow
 from sync.shared.clock import Clock
 from sync.shared.errors import LedgerUntrusted
@@ -59,6 +60,8 @@ class Streams:
         Raise LedgerUntrusted if a stream is not what the ledger remembers under its name, or looks like a known one
         under a new name: going on would send its records again as new ones.
         """
+        # Before the first record is compared with them. New streams have no records yet.
+        index_values(self._file, workspaces={each.workspace for each in declared if each.match_on})
         with self._file.write() as connection:
             known = {row.name: row for row in _rows(connection)}
             for stream in declared:
@@ -77,6 +80,7 @@ class Streams:
                 _nest(connection, stream)
             # A stream that left no longer stands for leads: what was its duplicate is matched again.
             _leave_out(connection, [each.name for each in declared])
+            connection.execute(_INDEXED_FROM_THE_START)
             return {row.name: row for row in _rows(connection)}
 
     def refusals(
@@ -307,6 +311,15 @@ def _leave_out(connection: sqlite3.Connection, configured: Sequence[str]) -> Non
     ).fetchall()
     for row in gone:
         _match_again(connection, row["id"])
+
+
+_INDEXED_FROM_THE_START = """
+UPDATE streams SET indexed = 'yes' WHERE indexed = 'no'
+  AND (workspace IN (SELECT workspace FROM streams WHERE match_on <> '[]' AND configured = 1)
+    OR workspace IN (SELECT workspace FROM foreign_values))
+  AND NOT EXISTS (SELECT 1 FROM records WHERE stream = streams.id)
+"""
+"""Of a stream without records there is nothing to index, only to keep indexed."""
 
 
 def _match_again(connection: sqlite3.Connection, stream: int) -> None:

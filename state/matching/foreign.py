@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from state.database import LedgerFile
-from state.rows import MatchKind
-
-MatchValue = tuple[MatchKind, bytes]
+from state.matching.match_values import MatchValue, index_values, unpacked
 
 
 class Added(NamedTuple):
@@ -34,6 +32,7 @@ class Foreign:
         Unsent records that have one are judged again before any of them is sent; records on the wire, after their
         verdict.
         """
+        index_values(self._file, workspaces=[workspace])
         with self._file.write() as connection:
             added = connection.executemany(
                 "INSERT OR IGNORE INTO foreign_values (workspace, value, kind) VALUES (?, ?, ?)",
@@ -51,6 +50,11 @@ class Foreign:
         with self._file.read() as connection:
             for _, value in values:
                 for row in connection.execute(_MEETS, (value, workspace)):
+                    found[row["stream"]].add(row["id"])
+            asked = {value for _, value in values}
+            for row in connection.execute(_UNINDEXED, (workspace,)):
+                its = {value for kind, value in unpacked(row["unindexed"]) if kind != "phone" or row["by_phone"]}
+                if its & asked:
                     found[row["stream"]].add(row["id"])
         return dict(found)
 
@@ -94,8 +98,17 @@ UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists = 'no' AN
 """
 """Until there was something to match, the contacts nested in waiting leads were not looked at."""
 
-_MEETS = f"""
-SELECT s.name AS stream, r.id FROM records r JOIN streams s ON s.id = r.stream
+_UNSENT = """
+FROM records r JOIN streams s ON s.id = r.stream
 WHERE r.lead_exists = 'no' AND r.fit = 'eligible' AND r.state IN ('pending', 'held', 'quarantined', 'duplicate')
+"""
+
+_UNINDEXED = f"""
+SELECT s.name AS stream, r.id, r.unindexed, 'phone' IN (SELECT value FROM json_each(s.match_on)) AS by_phone
+{_UNSENT} AND s.workspace = ? AND r.unindexed IS NOT NULL
+"""  # noqa: S608 - a constant
+
+_MEETS = f"""
+SELECT s.name AS stream, r.id {_UNSENT}
   AND r.key IN ({_WITH_THE_VALUE.format(nested=0)})
-"""  # noqa: S608 - made of constants
+"""

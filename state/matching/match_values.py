@@ -1,19 +1,26 @@
-"""Match values: keyed hashes of the e-mail addresses, domains and phone numbers by which a lead can be recognised."""
+"""Match values: keyed hashes of the e-mail addresses, domains and phone numbers by which a lead can be recognised.
+
+They are indexed, in `match_values`, only where something is compared with them: an index of hashes is written all over.
+Until then the values of a record's lead are kept in its own row, packed (`records.unindexed`).
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from state.bulk import insert
+from state.database import LedgerFile
 from state.diagram import ON_THE_WIRE, OWNERS
 from state.rows import Contact, Decision, MatchKind, Stored
 
 T = TypeVar("T")
+
+MatchValue = tuple[MatchKind, bytes]
 
 Asked = tuple[bytes, int | None]
 """A value, and the key of the record that asks for it (None for a new record)."""
@@ -33,6 +40,105 @@ class ValueOwner:
 
     def __str__(self) -> str:
         return f"{'a contact nested in ' if self.nested else ''}record {self.id} of {self.stream}"
+
+
+def packed(values: Iterable[MatchValue]) -> bytes:
+    """Return the values as `records.unindexed` holds them, e-mail addresses first: for each a digit for its kind, its
+    length, and itself."""
+    return b"".join(sorted([_DIGIT_OF[kind] + len(value).to_bytes() + value for kind, value in values], reverse=True))
+
+
+def unpacked(data: bytes) -> Iterator[MatchValue]:
+    """Yield the values of `packed`."""
+    start = 0
+    while start < len(data):
+        end = start + 2 + data[start + 1]
+        yield _KIND_OF[data[start : start + 1]], data[start + 2 : end]
+        start = end
+
+
+_DIGIT_OF: Mapping[MatchKind, bytes] = {"email": b"3", "domain": b"2", "phone": b"1"}
+_KIND_OF: Mapping[bytes, MatchKind] = {digit: kind for kind, digit in _DIGIT_OF.items()}
+HAS_EMAIL = "unindexed >= x'33'"
+"""The condition that one of a record's packed values is an e-mail address: their digit is the greatest."""
+
+
+def index_values(file: LedgerFile, *, workspaces: Collection[str] = (), stream: int | None = None) -> None:
+    """Index the match values of all streams of these workspaces, or of one stream: before anything is compared with
+    them. Costs one look where that is done already.
+
+    Pages are committed beside it, so the streams are marked first: what is committed from then on is indexed at once.
+    """
+    these = {"workspaces": json.dumps(list(workspaces)), "stream": stream}
+    with file.read() as connection:
+        if connection.execute(f"SELECT 1 {_TO_INDEX} LIMIT 1", these).fetchone() is None:
+            return
+    with file.write() as connection:
+        streams = [row["id"] for row in connection.execute(f"SELECT id {_TO_INDEX}", these)]
+        connection.executemany("UPDATE streams SET indexed = 'begun' WHERE id = ?", [(id_,) for id_ in streams])
+        (last,) = connection.execute("SELECT coalesce(max(key), 0) FROM records").fetchone()
+    # By keys, so that each transaction is short wherever the records lie.
+    for after in range(0, last, _SLICE):
+        with file.write() as connection:
+            rows = connection.execute(
+                "SELECT key, unindexed FROM records WHERE key > ? AND key <= ? AND unindexed IS NOT NULL"
+                " AND stream IN (SELECT value FROM json_each(?))",
+                (after, after + _SLICE, json.dumps(streams)),
+            ).fetchall()
+            _move(connection, rows)
+    with file.write() as connection:
+        connection.executemany("UPDATE streams SET indexed = 'yes' WHERE id = ?", [(id_,) for id_ in streams])
+
+
+_TO_INDEX = """
+FROM streams WHERE indexed <> 'yes'
+  AND (id = :stream OR workspace IN (SELECT value FROM json_each(:workspaces)))
+"""
+_SLICE = 5000
+"""Keys of records that are looked at in one transaction."""
+
+
+def index_known(connection: sqlite3.Connection, keys: Collection[int]) -> None:
+    """Index the match values of these records, as part of the transaction that is about to change them."""
+    rows = connection.execute(
+        "SELECT key, unindexed FROM records WHERE unindexed IS NOT NULL AND key IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(keys)),),
+    ).fetchall()
+    _move(connection, rows)
+
+
+def _move(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> None:
+    values = [(value, row["key"], kind, 0) for row in rows for kind, value in unpacked(row["unindexed"])]
+    # In the order of the index, which is written all over otherwise.
+    values.sort()
+    insert(connection, "match_values (value, record, kind, nested)", values)
+    connection.executemany("UPDATE records SET unindexed = NULL WHERE key = ?", [(row["key"],) for row in rows])
+
+
+def keep_unindexed(
+    connection: sqlite3.Connection, changes: Sequence[Decision], known: Mapping[str, Stored]
+) -> dict[str, bytes]:
+    """Return, by record, what `unindexed` is to be; records that are not named keep what they have.
+
+    A lead that exists, or may, keeps its former values: it still has them.
+    """
+    now = {change.reading.id: packed(change.reading.values) for change in changes if change.reading.payload is not None}
+    exists = [
+        (stored.key, change.reading.id)
+        for change in changes
+        if change.lead_exists != "no" and change.reading.id in now and (stored := known.get(change.reading.id))
+    ]
+    if exists:
+        before = dict(
+            connection.execute(
+                "SELECT key, unindexed FROM records WHERE unindexed IS NOT NULL"
+                " AND key IN (SELECT value FROM json_each(?))",
+                (json.dumps([key for key, _ in exists]),),
+            ).fetchall()
+        )
+        for key, id_ in exists:
+            now[id_] = packed({*unpacked(before.get(key, b"")), *unpacked(now[id_])})
+    return now
 
 
 def keep_values(

@@ -6,8 +6,15 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from state.diagram import stands_for_a_lead
-from state.matching.foreign import MatchValue
-from state.matching.match_values import Asked, ValueOwner, borne, imported_of, owners_of, remembered_of
+from state.matching.match_values import (
+    Asked,
+    MatchValue,
+    ValueOwner,
+    borne,
+    imported_of,
+    owners_of,
+    remembered_of,
+)
 from state.matching.terms import ALWAYS_FOREIGN, Terms
 from state.rows import Decision, MatchKind, Reading, Stored
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from state.rows import MatchKind
 
@@ -18,7 +19,8 @@ class Terms:
 
     `kinds` is its `match_on`. `foreign`: values of existing leads were imported for its workspace. `rebuilt`: some
     values are known from the receipts only. `merged`: records were merged at its source. `inherited`: some were made
-    from others there. If nothing applies, matching costs nothing.
+    from others there. `indexed` as in the ledger: `no` only where nothing is compared with its match values. If
+    nothing applies, matching costs nothing.
     """
 
     stream: int
@@ -29,6 +31,7 @@ class Terms:
     rebuilt: bool = False
     merged: bool = False
     inherited: bool = False
+    indexed: Literal["no", "begun", "yes"] = "no"
 
     def __bool__(self) -> bool:
         return bool(self.kinds or self.foreign or self.merged or self.inherited)
@@ -36,9 +39,11 @@ class Terms:
 
 def terms_of(connection: sqlite3.Connection, stream: int) -> Terms:
     """Return the terms in force for a stream now."""
-    row = connection.execute("SELECT name, workspace, match_on FROM streams WHERE id = ?", (stream,)).fetchone()
+    row = connection.execute(
+        "SELECT name, workspace, match_on, indexed FROM streams WHERE id = ?", (stream,)
+    ).fetchone()
     kinds = frozenset(json.loads(row["match_on"]))
-    return with_facts(connection, Terms(stream, row["name"], row["workspace"], kinds))
+    return with_facts(connection, Terms(stream, row["name"], row["workspace"], kinds, indexed=row["indexed"]))
 
 
 def with_facts(connection: sqlite3.Connection, terms: Terms) -> Terms:

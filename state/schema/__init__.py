@@ -49,3 +49,8 @@ def _payloads(db: Database) -> None:
 @MIGRATIONS(name="0008_quick_moves")
 def _quick_moves(db: Database) -> None:
     run(db, payloads.QUICK_MOVES)
+
+
+@MIGRATIONS(name="0009_match_index")
+def _match_index(db: Database) -> None:
+    run(db, payloads.MATCH_INDEX)

@@ -145,7 +145,14 @@ class PollGuard:
             return False
         guard = self._job.guard
         # with what earlier polls left behind, else a source that fails after each page would pass page by page
-        figures = gate.figures(row.id, poll, mapping=row.mapping, first=self._first_scan, at_least=guard.at_least)
+        figures = gate.figures(
+            row.id,
+            poll,
+            mapping=row.mapping,
+            first=self._first_scan,
+            at_least=guard.at_least,
+            fewest=FEWEST_ADDRESSES,
+        )
         notes = (*self._suspicions, *unusual(figures, guard, self._job.mapping.watched())) or self._notes
         if notes:
             self._report.set_aside += gate.hold(row.id, poll, _reason(notes))

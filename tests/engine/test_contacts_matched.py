@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from state.matching.foreign import Foreign, MatchValue
+from state.matching.foreign import Foreign
+from state.matching.match_values import MatchValue
 from state.queues import Selection
 from state.rows import MatchKind, Verdict
 from sync.views.queue_listing import became

@@ -45,7 +45,7 @@ def read(stream: StreamRow, id_: str, content: str = "a", *, email: str | None =
 
 
 def figures(ledger: Ledger, stream: StreamRow, number: int, first: int = 0, *, at_least: int = 0) -> GuardFigures:
-    return ledger.gate.figures(stream.id, number, mapping=stream.mapping, first=first, at_least=at_least)
+    return ledger.gate.figures(stream.id, number, mapping=stream.mapping, first=first, at_least=at_least, fewest=1)
 
 
 def ledger_clock(ledger: Ledger) -> FakeClock:

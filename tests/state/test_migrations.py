@@ -272,6 +272,7 @@ _BATCHES = "SELECT name FROM batches"
         (additions.CONTACTS, "b46d1a002466d5ba"),
         (payloads.CHANGES, "7fc2659be2558d13"),
         (payloads.QUICK_MOVES, "e74dc8f6270eae37"),
+        (payloads.MATCH_INDEX, "378fe4cd00ae1f71"),
     ],
 )
 def test_earlier_schemas_stay_as_they_were(script: str, digest: str) -> None:

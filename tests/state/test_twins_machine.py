@@ -21,9 +21,9 @@ verdicts = st.sampled_from(["created", "created", "refused", "rejected", "in_dou
 
 
 class TwinsMachine(WorldMachine[World]):
-    @initialize(begun=st.sampled_from(["", "read", "delivered"]), data=st.data())
-    def begin(self, begun: str, data: st.DataObject) -> None:
-        self.world = World(self.folder)
+    @initialize(begun=st.sampled_from(["", "read", "delivered"]), unmatched=st.booleans(), data=st.data())
+    def begin(self, begun: str, unmatched: bool, data: st.DataObject) -> None:
+        self.world = World(self.folder, unmatched=unmatched)
         for key in KEYS:
             self.world.change(key, values=data.draw(values))
         if begun:

@@ -58,10 +58,18 @@ class Open:
     landed: bool = False
 
 
+_MISPLACED_VALUES = """
+SELECT r.id FROM records r JOIN streams s ON s.id = r.stream
+WHERE CASE s.indexed WHEN 'yes' THEN r.unindexed IS NOT NULL
+  ELSE EXISTS (SELECT 1 FROM match_values v WHERE v.record = r.key) END
+"""
+
+
 class World:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, unmatched: bool = False) -> None:
+        """With `unmatched` no stream is matched before one is switched on."""
         self.ledger = Ledger(put_new(folder / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced)
-        self.match_on = dict(STREAMS)
+        self.match_on: dict[str, tuple[MatchKind, ...]] = dict.fromkeys(STREAMS, ()) if unmatched else dict(STREAMS)
         self.truths: dict[str, Truth] = {key: Truth() for key in KEYS}
         self.merges: set[frozenset[str]] = set()
         self.imported: set[str] = set()
@@ -230,7 +238,9 @@ class World:
     # -- what must hold
 
     def check(self) -> None:
-        """Every duplicate is one of a record that stands for its lead, or one of the two is to be judged again."""
+        """Every duplicate is one of a record that stands for its lead, or one of the two is to be judged again. Match
+        values are in the index or in their records' rows, never in both."""
+        assert rows(self.ledger, _MISPLACED_VALUES) == []
         by_key = {row["key"]: row for row in rows(self.ledger)}
         for row in by_key.values():
             if row["state"] != "duplicate" or row["again"]:
