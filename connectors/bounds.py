@@ -30,7 +30,7 @@ class TooLarge(Exception):
 
 
 class BeyondBudget(Exception):
-    """What is asked for is longer than what may be held together: ask for fewer records at once."""
+    """Raised where an answer is longer than what may be held together: ask for fewer records at once."""
 
 
 @dataclass(slots=True)

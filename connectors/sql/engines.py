@@ -53,7 +53,7 @@ class EngineTraits:
     whole_answers: bool | None = None
     """The driver holds a whole answer in memory before it returns a row; None where this is not known."""
     bound: str = ""
-    """What ends such an answer before it fills the memory, in words for people; "" where nothing does."""
+    """The bound that ends such an answer before it fills the memory, in words for people; "" where there is none."""
 
     @property
     def unbounded(self) -> bool:

@@ -25,7 +25,7 @@ class Announcements:
     def __init__(self, announced: Announced) -> None:
         """Call `announced`, in threads of the listeners, for each stream that may have changed."""
         self._announced = announced
-        self._listeners: dict[str, _Listener] = {}
+        self._listeners: dict[str, _ListeningThread] = {}
 
     def follow(self, plan: CompiledConfig) -> None:
         """Listen as this plan says from now on; listeners whose source is the same go on."""
@@ -36,7 +36,7 @@ class Announcements:
                 listener.stop()
                 del self._listeners[name]
         for name in wanted.keys() - self._listeners.keys():
-            self._listeners[name] = _Listener(plan, name, wanted[name], self._announced)
+            self._listeners[name] = _ListeningThread(plan, name, wanted[name], self._announced)
 
     def stop(self) -> None:
         """Let all listeners end; they are not waited for."""
@@ -49,7 +49,7 @@ def _listening(plan: CompiledConfig, source: str) -> Sequence[StreamSpec]:
     return [spec for spec in specs if isinstance(spec.options, Listens) and spec.options.listen is not None]
 
 
-class _Listener:
+class _ListeningThread:
     """One source's thread. Whatever goes wrong is logged once for each outage: polls go on without it."""
 
     def __init__(self, plan: CompiledConfig, name: str, specs: Sequence[StreamSpec], announced: Announced) -> None:

@@ -36,7 +36,7 @@ class PokeSocket:
         self._path = ledger.with_name(ledger.name + SUFFIX)
         # left by a process that was killed: only the owner of the ledger listens
         self._path.unlink(missing_ok=True)
-        self._server = _Server(self._path, poke)
+        self._server = _PokeServer(self._path, poke)
         self._thread = threading.Thread(target=self._server.serve_forever, name="poke", daemon=True)
         self._thread.start()
 
@@ -48,13 +48,13 @@ class PokeSocket:
             self._path.unlink(missing_ok=True)
 
 
-class _Server(socketserver.UnixStreamServer):
+class _PokeServer(socketserver.UnixStreamServer):
     """One request at a time: each is answered at once."""
 
     def __init__(self, path: Path, poke: Callable[[Sequence[str]], Polls]) -> None:
         self.poke = poke
         with _short(path) as address:
-            super().__init__(address, _Request, bind_and_activate=False)
+            super().__init__(address, _PokeRequest, bind_and_activate=False)
             # before it has a name, so that nobody else can connect even for a moment
             os.fchmod(self.socket.fileno(), 0o600)
             try:
@@ -68,8 +68,8 @@ class _Server(socketserver.UnixStreamServer):
         """Say nothing: a client that hangs up or sends rubbish has only harmed itself."""
 
 
-class _Request(socketserver.StreamRequestHandler):
-    server: _Server
+class _PokeRequest(socketserver.StreamRequestHandler):
+    server: _PokeServer
     timeout = PATIENCE
 
     def handle(self) -> None:

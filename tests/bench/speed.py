@@ -121,8 +121,8 @@ def measure(folder: Path, sandbox: RunningSandbox, rows: int) -> tuple[float, fl
 def main() -> int:
     """Print one line; return 1 where the program became slower."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.speed", description=__doc__)
-    parser.add_argument("--rows", type=int, default=10_000, help="companies in the source")
-    parser.add_argument("--rounds", type=int, default=3, help="of which the best counts: other work only slows it down")
+    parser.add_argument("--rows", type=int, default=30_000, help="companies in the source")
+    parser.add_argument("--rounds", type=int, default=2, help="of which the best counts: other work only slows it down")
     parser.add_argument("--script", nargs=3, metavar=("SOURCE", "URL", "KNOWN"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.script:
