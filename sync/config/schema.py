@@ -326,8 +326,8 @@ class Source(Extended):
         timedelta(minutes=5),
         ge=_SECOND,
         le=_YEAR,
-        description="How often its streams are read. Where it is not set: a database every 30 s, HubSpot every minute, "
-        "Salesforce every two; and a stream whose polls take long, because it has no `modified` column, more seldom.",
+        description="How often its streams are read. Where it is not set, a stream whose polls take long, because it "
+        "has no `modified` column, is read less often.",
     )
     cron: Annotated[str, AfterValidator(check_cron)] | None = Field(
         None, description="Instead of every: minute, hour, day, month and weekday (mon, tue …)."

@@ -178,7 +178,8 @@ REST_HINTS = {
     "plan": "the workspace's plan allows no more leads: change the plan; it is retried automatically",
     "address": "check [workspaces] base_url, then reload",
     "breaker": "the server rejects lead after lead: its message is in `status`; perhaps [workspaces.X.wire] is wrong. "
-    "No more leads go to quarantine for it; those already there are tried again when the mapping or [wire] changes",
+    "No more leads go to quarantine because of it; those already there are tried again when the mapping or [wire] "
+    "changes",
     "unknown": "no clear answer came: check that ClosingDealz is up and [workspaces] base_url is right; it is retried "
     "automatically",
 }

@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
+from state.bulk import count_moves
 from state.rows import Claim
 from sync.views.doubts import doubts_of, print_list
 from tests.commands.command_world import World, doubtful, rule_of
@@ -309,8 +310,8 @@ def many(world: World, batches: int) -> None:
     world.companies(range(1, batches + 1))
     world.run("once", "--quiet", key="no-such-key")
     with world.open(own=True) as ledger, ledger.file.write() as connection:
-        keys = [row[0] for row in connection.execute("SELECT key FROM records")]
-        for n, key in enumerate(keys):
+        rows = connection.execute("SELECT key, stream FROM records").fetchall()
+        for n, (key, stream) in enumerate(rows):
             cause = "no answer" if n else "no clear answer"
             connection.execute(
                 "INSERT INTO batches (name, workspace, state, leads, claimed_at, ended_at, cause)"
@@ -325,6 +326,7 @@ def many(world: World, batches: int) -> None:
             connection.execute(
                 "UPDATE records SET state = 'sending', lead_exists = 'maybe', batch = 'b' WHERE key = ?", [key]
             )
+            count_moves(connection, {stream: 1}, "pending", "sending")
             connection.execute("UPDATE records SET state = 'in_doubt', batch = ? WHERE key = ?", (f"b{n:03}", key))
 
 

@@ -397,7 +397,7 @@ def test_a_database_that_no_test_reads_is_told_in_one_line(
     assert not any("not tested" in one for one in _said(_check(sqlite_server, stream(NAME)), "warning"))
     monkeypatch.setattr("connectors.sql.server_check.facts_of", lambda _: EngineTraits())
     (line,) = [one for one in _said(_check(sqlite_server, stream(NAME)), "warning") if "is not tested with" in one]
-    for word in ("`timeout`", "read-only", "clock", "CHAR(n)", "may hold each answer whole"):
+    for word in ("`timeout`", "read-only", "clock", "CHAR(n)", "may hold an answer whole"):
         assert word in line
     query = "SELECT c.id, c.name FROM companies c JOIN companies d ON d.id = c.id"
     assert not _said(_check(sqlite_server, stream(NAME, query=query)), "error")

@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStream
+from connectors.interface import HasRhythm
+from connectors.registry import CONNECTORS, connector_type
 from connectors.salesforce.options import (
     ClientCredentials,
     Jwt,
@@ -105,6 +107,11 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ),
     ("`[[sources.NAME.streams.NAME.lead.contacts]]`", "Contacts of the lead.", ContactTable),
 )
+RHYTHMS = {name: kind.every for name in CONNECTORS if isinstance(kind := connector_type(name), HasRhythm)}
+DEFAULTS: Mapping[tuple[type[BaseModel], str], str] = {
+    (Source, "every"): ", ".join(f'`"{format_duration(every)}"` ({name})' for name, every in RHYTHMS.items()),
+}
+"""Defaults that are not the same for every source."""
 NOT_THERE = {(ContactTable, "notes"), (ContactTable, "date")}
 """What the schema shares between leads and contacts, and the API has only for leads."""
 _BY_VALIDATOR = {
@@ -135,7 +142,7 @@ def _section(section: tuple[str, str, type[BaseModel]]) -> str:
     if not lead and title.startswith("`auth`"):
         lead = " ".join(doc.split())
     rows = "".join(
-        _row(field.alias or name, field)
+        _row(field.alias or name, field, DEFAULTS.get((model, name)))
         for name, field in model.model_fields.items()
         if not field.exclude and (model, name) not in NOT_THERE
     )
@@ -150,10 +157,10 @@ def _lookups() -> str:
     )
 
 
-def _row(key: str, field: FieldInfo) -> str:
+def _row(key: str, field: FieldInfo, default: str | None = None) -> str:
     annotation = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     kind = _kind(annotation) + _range(field.metadata or _inner_metadata(field.annotation))
-    cells = (f"`{key}`", kind, _default(field), field.description or "")
+    cells = (f"`{key}`", kind, default or _default(field), field.description or "")
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 

@@ -89,7 +89,7 @@ def test_a_server_that_rejects_everything_does_not_drain_the_queue_into_quaranti
     first = world.once()
     assert first.code == 65
     assert first.summary["rests"]["main"]["why"] == "breaker"
-    assert "looked at again when the mapping or [wire] changes" in first.summary["rests"]["main"]["hint"]
+    assert "tried again when the mapping or [wire] changes" in first.summary["rests"]["main"]["hint"]
     stuck = {"quarantined": SINGLES, "pending": 300 - SINGLES}
     assert world.states() == stuck
     asked = world.requests()
