@@ -7,19 +7,24 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain, count
+from typing import Any
 
 from state.diagram import State
 
 
-def rows_of(connection: sqlite3.Connection, columns: str, stream: int, ids: Iterable[str]) -> Iterator[sqlite3.Row]:
-    """Yield the rows of these ids. Ids with a NUL character are asked for singly: SQLite's JSON ends a text there."""
+def rows_of(connection: sqlite3.Connection, columns: str, stream: int, ids: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of these ids, as plain tuples: there may be a page of them.
+
+    Ids with a NUL character are asked for singly: SQLite's JSON ends a text there."""
     asked = list(ids)
     odd = [id_ for id_ in asked if "\0" in id_] if "\0" in "".join(asked) else []
     whole = json.dumps([id_ for id_ in asked if "\0" not in id_] if odd else asked)
     select = f"SELECT {columns} FROM records WHERE stream = ? AND id "  # noqa: S608 - the columns are constants
-    yield from connection.execute(select + "IN (SELECT value FROM json_each(?))", (stream, whole))  # noqa: S608 - likewise
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    yield from cursor.execute(select + "IN (SELECT value FROM json_each(?))", (stream, whole))  # noqa: S608 - likewise
     for id_ in odd:
-        yield from connection.execute(select + "= ?", (stream, id_))
+        yield from cursor.execute(select + "= ?", (stream, id_))
 
 
 _AT_ONCE = 100

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from state.database import LedgerFile
 from state.diagram import OWNERS, one_of
-from state.fills import Filled, count_leads, fields_of, filled
+from state.fills import Filled, count_leads, fields_in, fields_of, filled
 from state.matching.match_values import HAS_EMAIL, index_values
 from state.streams import release_polls
 from sync.shared.clock import Clock
@@ -132,7 +132,8 @@ class Gate:
         """Release everything that these polls made, and count its fields."""
         values = {"stream": stream, "poll": poll}
         with self._file.write() as connection:
-            count_leads(connection, connection.execute(_RELEASED, values))
+            released = connection.execute(_RELEASED, values)
+            count_leads(connection, ((row["mapping"], fields_in(row["lead"])) for row in released))
             release_polls(connection, poll)
 
     def hold(self, stream: int, poll: int, reason: str) -> int:

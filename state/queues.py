@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias, cast
 
 from state.database import LedgerFile
 from state.diagram import Fit, LeadExists, State
-from state.fills import count_leads
+from state.fills import count_leads, fields_in
 from state.parts import SENT_AGAIN
 from sync.shared.clock import Clock
 
@@ -237,7 +237,7 @@ def _send(
     # Before the second UPDATE, which takes what this one could not.
     sent = connection.execute(_SEND.format(waiting=waiting), {**chosen.named, "part": part}).fetchall()
     if counts:
-        count_leads(connection, ((row["mapping"], row["lead"]) for row in sent))
+        count_leads(connection, ((row["mapping"], fields_in(row["lead"])) for row in sent))
     again = connection.execute(_JUDGE_AGAIN.format(waiting=also or waiting), chosen.named).fetchall()
     # What is unfit by the values that were kept would be so again: they are read anew.
     unfit = [(row["key"],) for row in again if row["fit"] == "unfit"]

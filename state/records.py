@@ -6,12 +6,12 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from state.adoption import Memory, recall, recognised, remembers, settle_accounts
 from state.bulk import rows_of
 from state.database import LedgerFile
-from state.diagram import Fit, LeadExists, State, Version
+from state.diagram import State, Version
 from state.fills import count_leads, let_go_at_once
 from state.key_files import Hasher
 from state.matching.heirs import NestedSeen
@@ -28,8 +28,8 @@ from sync.shared.words import Touch
 JudgeReading = Callable[[Reading, Stored | None], Decision | None]
 
 _COLUMNS = (
-    "key, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp,"
-    " base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, again, queued, nested"
+    *("key", "id", "state", "lead_exists", "fit", "modified", "mapping", "source_fp", "wire_fp", "base_modified"),
+    *("base_mapping", "base_source_fp", "base_wire_fp", "base_batch", "drift", "again", "queued", "nested"),
 )
 
 
@@ -78,14 +78,12 @@ class Records:
         was), and records whose nested contacts are matched but not known.
         """
         with self._file.read() as connection:
-            rows = rows_of(
-                connection, "id, modified, fit, nested IS NULL AND base_batch IS NOT NULL AS new", stream, ids
-            )
+            rows = rows_of(connection, "id, modified, fit, nested IS NULL AND base_batch IS NOT NULL", stream, ids)
             inside = looks_inside(connection, stream)
             return {
-                row["id"]: row["modified"]
-                for row in rows
-                if row["fit"] != "deleted" and not (inside and row["new"] and row["fit"] == "eligible")
+                id_: modified
+                for id_, modified, fit, is_new in rows
+                if fit != "deleted" and not (inside and is_new and fit == "eligible")
             }
 
     def commit(
@@ -308,28 +306,33 @@ def on_change_of(connection: sqlite3.Connection, stream: int) -> OnChange:
 
 def stored(row: sqlite3.Row) -> Stored:
     """Build a `Stored` from a row with the columns of `_COLUMNS`."""
+    return _stored([row[name] for name in _COLUMNS])
+
+
+def _stored(columns: Sequence[Any]) -> Stored:
+    """Build a `Stored` from the values of `_COLUMNS`."""
+    key, id_, state, lead_exists, *version = columns[:9]
+    base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, again, queued, nested = columns[9:]
     base = None
-    if row["base_mapping"] is not None:
-        base = Version(
-            "eligible", row["base_modified"], row["base_mapping"], row["base_source_fp"], row["base_wire_fp"]
-        )
+    if base_mapping is not None:
+        base = Version("eligible", base_modified, base_mapping, base_source_fp, base_wire_fp)
     return Stored(
-        key=row["key"],
-        id=row["id"],
-        state=cast(State, row["state"]),
-        lead_exists=cast(LeadExists, row["lead_exists"]),
-        latest=Version(cast(Fit, row["fit"]), row["modified"], row["mapping"], row["source_fp"], row["wire_fp"]),
+        key=key,
+        id=id_,
+        state=state,
+        lead_exists=lead_exists,
+        latest=Version(*version),
         base=base,
-        base_batch=row["base_batch"],
-        drift=bool(row["drift"]),
-        again=row["again"],
-        approved=row["queued"] is None,
-        nested=row["nested"],
+        base_batch=base_batch,
+        drift=bool(drift),
+        again=again,
+        approved=queued is None,
+        nested=nested,
     )
 
 
 def _look_up(connection: sqlite3.Connection, stream: int, ids: Iterable[str]) -> dict[str, Stored]:
-    return {row["id"]: stored(row) for row in rows_of(connection, _COLUMNS, stream, ids)}
+    return {row[1]: _stored(row) for row in rows_of(connection, ", ".join(_COLUMNS), stream, ids)}
 
 
 _CHUNK = 2000

@@ -116,6 +116,8 @@ class Reading:
     """The source reports that the record changed since the last poll, whatever its modified time."""
     origin: Origin | None = None
     """The records it was made from; None if the source does not tell."""
+    fields: tuple[str, ...] | None = None
+    """The top-level fields of the payload; None if only the payload itself tells."""
 
 
 @dataclass(frozen=True, slots=True)

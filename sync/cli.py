@@ -7,6 +7,7 @@ Imports nothing heavy: a subcommand's module is imported only when that subcomma
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 import time
@@ -25,6 +26,8 @@ from sync.shared.errors import ConfigError, Problem, SyncError
 
 PROGRAM = "closingdealz-sync"
 DEBUG_VARIABLE = "CLOSINGDEALZ_SYNC_DEBUG"
+
+_OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
 EXIT_USAGE = 64
 EXIT_BUG = 70
@@ -133,6 +136,9 @@ class Program(click.Group):
         self.config = None
         try:
             _refuse_clock()
+            # A page of records is thousands of objects at once, and none of them garbage: at Python's 700 the collector
+            # would look through each page dozens of times.
+            gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
             result = super().main(words, prog_name or PROGRAM, complete_var, standalone_mode=False, **extra)
             # Here a full disk or a reader that left still becomes an exit code; at the interpreter's end it would not.
             sys.stdout.flush()

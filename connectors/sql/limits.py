@@ -33,19 +33,28 @@ _SIZED = frozenset({str, bytes, bytearray, memoryview})
 def counted(take: Callable[[int], Sequence[Sequence[Any]]], most: int) -> tuple[list[Any], int]:
     """Return all rows and the bytes of their text. `take` returns the next rows, up to a number; none at the end.
 
-    Raises TooLarge once they have more than `most` bytes. The longest row so far decides how many are taken at once.
+    Raises TooLarge once they have more than `most` bytes. How long a row can be, by those so far, decides how many are
+    taken at once.
     """
     rows: list[Any] = []
     size, longest, step = 0, 1, 1
     while some := take(step):
-        lengths = [sum([len(value) for value in row if type(value) in _SIZED]) for row in some]
-        longest = max(longest, *lengths)
-        size += sum(lengths)
+        # By columns, because most hold nothing that has a length. A row is no longer than the longest of each.
+        lengths = [held for column in zip(*some, strict=True) if (held := _lengths(column))]
+        longest = max(longest, sum(map(max, lengths)))
+        size += sum(map(sum, lengths))
         if size > most:
             raise TooLarge
         rows += some
         step = max(1, min(2 * step, _MOST_ROWS, (most - size) // longest))
     return rows, size
+
+
+def _lengths(column: Sequence[Any]) -> list[int]:
+    kinds = {*map(type, column)}
+    if kinds == {str}:
+        return list(map(len, column))
+    return [len(value) for value in column if type(value) in _SIZED] if kinds & _SIZED else []
 
 
 @contextmanager

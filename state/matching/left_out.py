@@ -82,7 +82,7 @@ def _cut(change: Decision, without: Without) -> Decision:
     if change.reading.payload is None or not change.left_out:
         return change
     payload = without(change.reading.payload, {each.place for each in change.left_out})
-    return replace(change, reading=replace(change.reading, payload=payload))
+    return replace(change, reading=replace(change.reading, payload=payload, fields=None))
 
 
 def spare_repeats(

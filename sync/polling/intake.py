@@ -127,13 +127,16 @@ class Intake:
         return [record for record in self.spelling.fetch(older) if record.id in latest]
 
     def _judging(self, rules: Rules) -> Callable[[Reading, Stored | None], Decision | None]:
-        """Return the function that judges a page's readings inside its transaction; it raises Stopped, which rolls all
-        of it back."""
-        gone, refuse = self._gone, self._refuse_gone
+        """Return the function that judges a page's readings inside its transaction; at the first of them it may raise
+        Stopped, which rolls all of it back."""
+        asked = False
 
         def judged(reading: Reading, stored: Stored | None) -> Decision | None:
-            if gone():
-                refuse()
+            nonlocal asked
+            # Once a page: nobody else writes before this transaction is over.
+            if not asked:
+                self._refuse_gone()
+                asked = True
             return judge(reading, stored, rules)
 
         return judged

@@ -102,6 +102,7 @@ def read_record(
             needs_contacts=inside and mapping.needs_contacts,
             moved=record.moved,
             origin=origin,
+            fields=tuple(made.document),
         )
         return NotedReading(reading, (), made.warnings, made.lost)
     if type(made) is Unfit:
