@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -47,6 +47,21 @@ class AnswerBudget:
     @property
     def has_room_for_as_much(self) -> bool:
         return self.held <= self.left
+
+
+class Budgeted:
+    """Counts what it receives in a budget, while one is set. Not thread-safe."""
+
+    budget: AnswerBudget | None = None
+
+    @contextmanager
+    def within(self, budget: AnswerBudget | None) -> Iterator[None]:
+        """Count what is received in this budget; BeyondBudget is raised where it has no room for an answer."""
+        before, self.budget = self.budget, budget
+        try:
+            yield
+        finally:
+            self.budget = before
 
 
 AskedT = TypeVar("AskedT")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from itertools import chain, count
 from typing import Any
 
@@ -15,7 +15,8 @@ from state.diagram import State
 def rows_of(connection: sqlite3.Connection, columns: str, stream: int, ids: Iterable[str]) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of these ids, as plain tuples: there may be a page of them.
 
-    Ids with a NUL character are asked for singly: SQLite's JSON ends a text there."""
+    Ids with a NUL character are asked for singly: SQLite's JSON ends a text there.
+    """
     asked = list(ids)
     odd = [id_ for id_ in asked if "\0" in id_] if "\0" in "".join(asked) else []
     whole = json.dumps([id_ for id_ in asked if "\0" not in id_] if odd else asked)
@@ -50,7 +51,7 @@ def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[ob
     connection.executemany(_insert(into), rows[whole:])
 
 
-@cache
+@lru_cache(maxsize=64)
 def _insert(into: str, rows: int = 1, differ: Collection[int] | None = None) -> str:
     """Return the INSERT of so many rows; the parameters of the columns that do not differ come first, once."""
     width = into.count(",") + 1

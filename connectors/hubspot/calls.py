@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Generic, NoReturn, TypeVar
 
-from connectors.bounds import AnswerBudget
+from connectors.bounds import Budgeted
 from connectors.hubspot.answers import Malformed, id_of
 from connectors.hubspot.api_paths import FAMILIES
 from connectors.hubspot.options import HubspotSource
@@ -89,7 +88,7 @@ class Portal:
     region: str
 
 
-class HubSpotCalls:
+class HubSpotCalls(Budgeted):
     """The calls of one connector. `stream` is named in errors: set it before the calls of a stream."""
 
     def __init__(
@@ -114,18 +113,8 @@ class HubSpotCalls:
         # HubSpot's time (since 1970) and when it was heard, in seconds since boot.
         self._server_clock: tuple[float, float] | None = None
         self._random = random.Random()  # noqa: S311 - jitter, no secret
-        self._budget: AnswerBudget | None = None
 
     # ---- what is asked
-
-    @contextmanager
-    def within(self, budget: AnswerBudget) -> Iterator[None]:
-        """Count the records that calls bring in this budget. They raise BeyondBudget where it has no room for them."""
-        before, self._budget = self._budget, budget
-        try:
-            yield
-        finally:
-            self._budget = before
 
     def ask(self, call: Call, read: Callable[[Mapping[str, Json]], AnswerT]) -> AnswerT:
         """Return the answer as `read` understands it; `read` raises Malformed if a required member is missing.
@@ -202,7 +191,7 @@ class HubSpotCalls:
         except Resting as resting:
             self.unavailable(resting.why, "it resumes automatically")
         # Definitions and labels are kept for all records, so they are no part of what is held with some.
-        budget = self._budget if call.name in _OF_RECORDS else None
+        budget = self.budget if call.name in _OF_RECORDS else None
         reply = transport.send(call.method, path, call.query, call.body, None if budget is None else budget.left)
         if budget is not None:
             budget.held += reply.size

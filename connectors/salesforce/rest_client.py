@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote_plus
 
@@ -17,7 +16,7 @@ import requests
 from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
 
-from connectors.bounds import AnswerBudget, BeyondBudget, longest_record
+from connectors.bounds import AnswerBudget, BeyondBudget, Budgeted, longest_record
 from connectors.salesforce.descriptions import ObjectSchema
 from connectors.salesforce.errors import (
     FieldRefused,
@@ -44,7 +43,7 @@ IDS = 200
 """Ids in one query: each takes 27 bytes of the address."""
 
 
-class Client:
+class Client(Budgeted):
     """One connector's connection to Salesforce, opened by its first request."""
 
     def __init__(self, account: SalesforceSession) -> None:
@@ -52,7 +51,6 @@ class Client:
         self._http = account.http()
         self._salesforce: Salesforce | None = None
         self._token: Token | None = None
-        self._budget: AnswerBudget | None = None
         self.held = 0
         """Bytes in which the last batch of `batches` came, where no budget was set."""
         self.without_label: Counter[str] = Counter()
@@ -61,15 +59,6 @@ class Client:
     def close(self) -> None:
         self._http.close()
         self._salesforce = None
-
-    @contextmanager
-    def within(self, budget: AnswerBudget) -> Iterator[None]:
-        """Count the rows that queries bring in this budget. They raise BeyondBudget where it has no room for them."""
-        before, self._budget = self._budget, budget
-        try:
-            yield
-        finally:
-            self._budget = before
 
     # ---- what it reads
 
@@ -167,7 +156,7 @@ class Client:
                 limit = max(SMALLEST_BATCH, limit // 4)
                 continue
             except BeyondBudget:
-                if self._budget is not None:
+                if self.budget is not None:
                     raise  # whoever set it asks for fewer
                 limit = max(1, limit // 4)
                 continue
@@ -205,7 +194,7 @@ class Client:
     def _batch(self, select: Select, after: str | None, limit: int, stream: str) -> QueryPage:
         """Return the next rows. If the rest of an answer was lost, or is too long, it has fewer rows than exist, and is
         not `done`."""
-        if self._budget is not None:
+        if self.budget is not None:
             return self._whole_batch(select, after, limit, stream)
         # Half of what may be held: the other half is for the children of these rows.
         budget = AnswerBudget()
@@ -273,7 +262,7 @@ class Client:
         return self._rows(lambda salesforce: salesforce.query_more(path, identifier_is_url=True), stream)
 
     def _rows(self, ask: Callable[[Salesforce], Json], stream: str) -> Json:
-        with self._http.within(self._budget):
+        with self._http.within(self.budget):
             return self._ask(ask, stream)
 
     def _plain(self, url: str) -> Json:

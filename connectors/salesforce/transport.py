@@ -7,8 +7,7 @@ simple-salesforce sets no time-out on logins and some other calls; the adapter s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
@@ -16,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import MaxRetryError, NameResolutionError
 
-from connectors.bounds import LONGEST_ANSWER, LONGEST_ERROR, AnswerBudget, BeyondBudget, TooLarge, joined
+from connectors.bounds import LONGEST_ANSWER, LONGEST_ERROR, AnswerBudget, BeyondBudget, Budgeted, TooLarge, joined
 from connectors.exchange import Deadline
 from connectors.salesforce.errors import Slow, unclear
 from sync import __version__
@@ -47,19 +46,11 @@ class Http(requests.Session):
         self._proxies = {"https": proxy} if proxy else None
         self._certificates = ca_file
         self.headers["User-Agent"] = USER_AGENT
-        self._adapter = _Adapter(timeout, connect_timeout, observe)
-        self.mount("https://", self._adapter)
+        adapter = _Adapter(timeout, connect_timeout, observe)
+        self.within = adapter.within
+        self.mount("https://", adapter)
         # A redirected or misspelled address must never carry the session in the clear.
         self.mount("http://", _NoPlainHttp())
-
-    @contextmanager
-    def within(self, budget: AnswerBudget | None) -> Iterator[None]:
-        """Count what is received in this budget; a request raises BeyondBudget where it has no room for the answer."""
-        before, self._adapter.budget = self._adapter.budget, budget
-        try:
-            yield
-        finally:
-            self._adapter.budget = before
 
     def request(self, method: str, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
         return super().request(method, url, *args, **{**options, "allow_redirects": False})
@@ -80,7 +71,7 @@ class _NoPlainHttp(HTTPAdapter):
         raise requests.exceptions.InvalidSchema("only https", request=request)
 
 
-class _Adapter(HTTPAdapter):
+class _Adapter(Budgeted, HTTPAdapter):
     """Ends a request `timeout` seconds after it began, however slowly the answer trickles in."""
 
     def __init__(self, timeout: float, connect_timeout: float, observe: Observe) -> None:
@@ -88,7 +79,6 @@ class _Adapter(HTTPAdapter):
         self._connect_timeout = connect_timeout
         self._observe = observe
         self._deadline = Deadline()
-        self.budget: AnswerBudget | None = None
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:

@@ -48,8 +48,11 @@ class PokeSocket:
             self._path.unlink(missing_ok=True)
 
 
-class _PokeServer(socketserver.UnixStreamServer):
-    """One request at a time: each is answered at once."""
+class _PokeServer(socketserver.ThreadingUnixStreamServer):
+    """A thread for each request: a client that says nothing delays neither another one nor the end."""
+
+    daemon_threads = True
+    block_on_close = False
 
     def __init__(self, path: Path, poke: Callable[[Sequence[str]], Polls]) -> None:
         self.poke = poke

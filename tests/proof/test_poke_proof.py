@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import psycopg
 import pytest
 
@@ -21,6 +23,17 @@ def test_a_daemon_polls_when_it_is_poked(world: World) -> None:
         answer = command("poke", "-c", world.config, "--json")
         assert (answer.code, answer.summary) == (0, {"erp.companies": 0.0})
         until(lambda: world.names() == world.source.names(), "the record of after the first poll")
+
+
+def test_what_is_too_young_when_the_daemon_is_poked_is_read_once_it_is_not(world: World) -> None:
+    world.source.add([1])
+    world.write(every=HOUR)
+    world.config.write_text(world.config.read_text().replace('settle = "0s"', 'settle = "2s"'))
+    with world.daemon() as daemon:
+        daemon.wait_for("batch", verdict="created")
+        world.source.add([2], at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"))
+        assert command("poke", "-c", world.config).code == 0
+        until(lambda: world.names() == world.source.names(), "the record that was too young")
 
 
 def test_a_stream_that_is_not_in_force_is_named(world: World) -> None:

@@ -95,6 +95,21 @@ def test_rubbish_is_answered_and_does_no_harm(tmp_path: Path, monkeypatch: pytes
         server.close()
 
 
+def test_a_client_that_says_nothing_delays_neither_another_nor_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sync.service.poking._PokeRequest.timeout", None)
+    ledger = tmp_path / "ledger.db"
+    server = PokeSocket(ledger, Asked())
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect("ledger.db.socket")
+        assert poke(ledger, ["erp.companies"]) == {"erp.companies": 0.0}
+        server.close()
+        with pytest.raises(LedgerBusy, match="no daemon is running"):
+            poke(ledger, [])
+
+
 # ---- turns that are asked for
 
 
