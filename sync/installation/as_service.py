@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from sync.service.systemd import UNIT_FAULT
+
 EXIT_CONFIG = 78
 
 _LIFE = re.compile(
@@ -114,21 +116,57 @@ def _missing_credentials(settings: Iterable[tuple[str, str]]) -> Iterator[str]:
     return (place for place in wanted if place.startswith("/") and not Path(place).exists())
 
 
+def fault_of(text: str, unit: str) -> str:
+    """Return why systemd cannot begin the program at all, or an empty text, from the output of `systemctl show`.
+
+    Such a start leaves no word in the ledger. (systemd.exec(5), "Process Exit Codes")
+    """
+    shown = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    status = int(shown.get("ExecMainStatus") or 0)
+    waits = shown.get("ActiveState") == "failed" or shown.get("SubState") == "auto-restart"
+    if not waits or status not in _NOT_BEGUN:
+        return ""
+    return f"systemd cannot start {unit} ({status}/{_NOT_BEGUN[status]})"
+
+
+_NOT_BEGUN = {
+    200: "CHDIR: its working folder is missing",
+    203: "EXEC: the program cannot be executed",
+    209: "STDOUT: its log cannot be opened",
+    216: "GROUP: a group does not exist",
+    217: "USER: its user does not exist",
+    226: "NAMESPACE: a folder that the unit names is missing, such as that of a disk that is not mounted",
+    228: "SECCOMP: a filter of system calls cannot be set",
+    233: "RUNTIME_DIRECTORY: its folder below /run cannot be made",
+    238: "STATE_DIRECTORY: the ledger's folder cannot be made",
+    240: "CONFIGURATION_DIRECTORY: the configuration's folder cannot be made",
+    243: "CREDENTIALS: a secret is missing or cannot be decrypted",
+}
+
+
 def main(unit: str, *command: str) -> None:
     """Replace this process by systemd-run, or exit with EXIT_CONFIG if the unit cannot be followed."""
-    asks = ["systemctl", "cat", "--", unit]
-    result = subprocess.run(asks, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+    fault = fault_of(_asked("show", "--property=ActiveState,SubState,ExecMainStatus", "--", unit), unit)
+    if fault:
+        # Said here too, since what keeps the service from starting may keep this command from it.
+        print(f"warning: {fault}; journalctl -n 20 -u {unit} says more", file=sys.stderr)
     try:
-        properties = properties_of(result.stdout, unit, command[1:])
+        properties = properties_of(_asked("cat", "--", unit), unit, command[1:])
     except UnusableUnit as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_CONFIG)
     # Without a terminal on both ends a pty would mangle what is piped.
     how = "--pty" if sys.stdin.isatty() and sys.stdout.isatty() else "--pipe"
     passed = [f"--setenv={name}" for name in ("TERM", "LANG", "NO_COLOR") if name in os.environ]
+    if fault:
+        passed.append(f"--setenv={UNIT_FAULT}={fault}")
     words = ["systemd-run", "--quiet", "--collect", "--wait", how, *properties, *passed, "--", *command]
     # Replaced, not run as a child: signals and the exit code then need no relaying.
     os.execvp(words[0], words)  # noqa: S606 - no shell is wanted
+
+
+def _asked(*words: str) -> str:
+    return subprocess.run(["systemctl", *words], capture_output=True, text=True, check=False).stdout  # noqa: S603, S607 - no shell
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 TICK, RELOAD_TICK = 1.0, 0.05
 """Seconds between two looks at what goes on, while nothing is heard; the shorter one while a reload is under way."""
 SETTLE_MARGIN = 1.5
-"""Seconds after `settle` at which a change is surely old enough: a clock that counts whole seconds may be one behind."""
+"""Seconds after `settle` at which a change is old enough: a clock that counts whole seconds may be one behind."""
 MAINTENANCE_EVERY = 3600
 """Seconds."""
 

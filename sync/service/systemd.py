@@ -31,6 +31,15 @@ def is_journal(stream: object, env: Mapping[str, str] = os.environ) -> bool:
     return env.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
+UNIT_FAULT = "CLOSINGDEALZ_SYNC_UNIT_FAULT"
+
+
+def unit_fault(env: Mapping[str, str] = os.environ) -> str:
+    """Return why systemd cannot begin the service, as the administrator's command (`sync.installation.as_service`) was
+    told; empty where it can, or where nobody asked."""
+    return env.get(UNIT_FAULT, "")
+
+
 _LONGEST_STATUS = 1000
 _FLAGS = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC
 

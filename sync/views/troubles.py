@@ -15,6 +15,7 @@ from sync.config.ages import Age
 from sync.config.intervals import POLL_DEADLINE, allowance
 from sync.delivery.pace import REFUSED_ALTOGETHER, REST_HINTS, Pace
 from sync.service.notices import KEPT, PART, cause_in, failed_start, hint_in, is_put_back
+from sync.service.systemd import unit_fault
 from sync.shared.errors import ConfigError
 from sync.views.needs import Need, NeedKind, Needs, ageing_needs, waiting_needs
 from sync.views.phrases import ago, count, printable
@@ -118,7 +119,11 @@ def place_needs(ledger: Path) -> Iterator[Need]:
 
 
 def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
-    """Yield the daemon's last failed start, unless a process has opened the ledger since."""
+    """Yield the daemon's last failed start, unless a process has opened the ledger since; and that systemd cannot even
+    begin it."""
+    if (fault := unit_fault()) and (ledger is None or holder(ledger.path) is None):
+        cure = "the last lines of its journal (journalctl -n 20 -u UNIT) say which one; mend that, then restart it"
+        yield Need("daemon", str(config), fault, cure)
     found = failed_start(config)
     if found is None:
         return

@@ -15,6 +15,7 @@ from state.lock import LedgerLock, lock_path
 from sync.config.load import load_config
 from sync.delivery.pace import Pace
 from sync.service import daemon, notices
+from sync.service.systemd import UNIT_FAULT
 from sync.shared.errors import LedgerLost, LedgerUntrusted, SyncError
 from tests.commands.command_world import KEY, World
 
@@ -238,6 +239,21 @@ def test_a_start_that_failed_before_there_was_a_ledger_needs_a_person(
     once(world)
     assert items(world) == []
     assert not [*world.folder.rglob(".*.failed-start*")]
+
+
+def test_a_service_that_systemd_cannot_begin_needs_a_person(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(UNIT_FAULT, "systemd cannot start it (217/USER: its user does not exist)")
+    for make_ledger in (False, True):
+        if make_ledger:
+            once(world)
+        asked = world.run("status", "--exit-code")
+        assert asked.exit_code == 65
+        assert "systemd cannot start it (217/USER" in asked.stdout.replace("\n", " ")
+        assert items(world) == [("daemon", str(world.config))]
+    with world.open(own=True):  # begun by hand, say
+        assert items(world) == []
+    monkeypatch.delenv(UNIT_FAULT)
+    assert items(world) == []
 
 
 def test_a_defect_before_there_was_a_ledger_needs_a_person(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

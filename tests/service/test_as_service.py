@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from sync.installation import as_service
-from sync.installation.as_service import UnusableUnit, properties_of, resolve, settings_of
+from sync.installation.as_service import UnusableUnit, fault_of, properties_of, resolve, settings_of
 from sync.installation.layout import NAME
+from sync.service.systemd import UNIT_FAULT
 
 ROOT = Path(__file__).parents[2]
 UNITS = {f"{NAME}.service": f"{NAME}.service", f"{NAME}@acme.service": f"{NAME}@.service"}
@@ -92,6 +93,37 @@ def test_specifiers() -> None:
     assert resolve("%n %N %p %i %I %%i %S %E", unit) == (
         f"{unit} {unit[:-8]} {NAME} north-a\\x2db north/a-b %i /var/lib /etc"
     )
+
+
+@pytest.mark.parametrize(
+    ("shown", "fault"),
+    [
+        ("ActiveState=failed\nSubState=failed\nExecMainStatus=217\n", "(217/USER: its user does not exist)"),
+        ("ActiveState=activating\nSubState=auto-restart\nExecMainStatus=226\n", "(226/NAMESPACE: a folder that"),
+        # the program itself said why
+        ("ActiveState=failed\nSubState=failed\nExecMainStatus=78\n", ""),
+        # an earlier start's
+        ("ActiveState=active\nSubState=running\nExecMainStatus=226\n", ""),
+        ("ActiveState=inactive\nSubState=dead\nExecMainStatus=0\n", ""),
+        ("", ""),
+    ],
+)
+def test_what_keeps_systemd_from_starting_the_program_is_named(shown: str, fault: str) -> None:
+    found = fault_of(shown, f"{NAME}.service")
+    assert found.startswith(f"systemd cannot start {NAME}.service {fault}") if fault else not found
+
+
+def test_what_keeps_systemd_from_starting_the_program_is_handed_on(
+    cat: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execvp", lambda _, words: became.append(words))
+    said = {"cat": cat[f"{NAME}.service"], "show": "ActiveState=failed\nSubState=failed\nExecMainStatus=243\n"}
+    monkeypatch.setattr(subprocess, "run", lambda words, **_: subprocess.CompletedProcess(words, 0, said[words[1]], ""))
+    as_service.main(f"{NAME}.service", "/program", "status")
+    fault = f"systemd cannot start {NAME}.service (243/CREDENTIALS: a secret is missing or cannot be decrypted)"
+    assert f"--setenv={UNIT_FAULT}={fault}" in became[0]
+    assert fault in capsys.readouterr().err
 
 
 def test_it_becomes_systemd_run(

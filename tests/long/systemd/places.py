@@ -61,6 +61,24 @@ def writes_to_a_second_disk(scene: Scene) -> None:
     ok(started.returncode == 0, "and it goes on as before", started.stderr)
 
 
+def says_what_systemd_cannot_begin(scene: Scene) -> None:
+    ok, box, service = scene.checks.ok, scene.box, scene.service
+    for name, settings, said in (
+        ("program", ("ExecStart=", "ExecStart=/usr/bin/absent"), "203/EXEC"),
+        ("folder", ("ReadWritePaths=/mnt/absent",), "226/NAMESPACE"),
+    ):
+        service.drop_in(name, *settings)
+        service.systemctl("restart", UNIT)
+        told = box.run(NAME, "status", "--exit-code", check=False)
+        ok(said in told.stderr and told.returncode != 0, f"a service that cannot begin: {said}", told.stderr)
+        if name == "program":  # the other one keeps this command from beginning too
+            ok(said in told.stdout and told.returncode == 65, "which needs a person", told.stdout)
+        service.drop_in(name)
+    service.systemctl("restart", UNIT)
+    told = box.run(NAME, "status", "--exit-code", check=False)
+    ok("systemd" not in told.stderr + told.stdout, "until it has begun again", told.stdout)
+
+
 def sees_what_the_service_sees(scene: Scene) -> None:
     ok, box, service = scene.checks.ok, scene.box, scene.service
     box.run("install", "-m", "0644", "-D", "/srv/sample.db", "/home/crm/sample.db")

@@ -21,6 +21,7 @@ PARTS: list[Callable[[Scene], None]] = [
     life.comes_back_after_a_reboot,
     administration.is_upgraded,
     places.writes_to_a_second_disk,
+    places.says_what_systemd_cannot_begin,
     places.sees_what_the_service_sees,
     administration.runs_an_instance,
     places.hides_tenants_from_each_other,
