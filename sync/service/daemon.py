@@ -165,10 +165,11 @@ class Daemon:
             stream = engine.streams[name]
             # a turn that hangs would block its successors for ever
             turn = partial(stream.scheduled_turn, POLL_DEADLINE)
+            source = stream.job.spec.source
             if stream.source.cron is not None:
-                self._schedule.cron(name, stream.source.cron, turn)
+                self._schedule.cron(name, stream.source.cron, turn, source=source)
             else:
-                self._schedule.every(name, stream.source.every.total_seconds(), turn)
+                self._schedule.every(name, stream.source.every.total_seconds(), turn, source=source)
 
     def _open_socket(self, engine: Engine) -> PokeSocket | None:
         """Listen for pokes. A daemon that cannot polls all the same."""

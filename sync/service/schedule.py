@@ -14,15 +14,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from apscheduler.executors.base import BaseExecutor, run_job
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from sync.service.turn_threads import TurnThreads
 from sync.shared.clock import Clock, SystemClock
 
 STEP = 1.0
@@ -52,7 +51,8 @@ class _Job:
 class Schedule:
     """Jobs that run at their times, each in a thread of its own and never twice at once.
 
-    A turn that comes late is still wanted; of several missed turns one is run.
+    A turn that comes late is still wanted; of several missed turns one is run. Jobs of a `source` share a bounded
+    number of threads, and take turns by source.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -63,25 +63,32 @@ class Schedule:
         """Replaced, never changed: other threads read it."""
         self._made: Counter[str] = Counter()
         self._asking = threading.Lock()
-        self._scheduler = BackgroundScheduler(executors={"default": _ThreadPerJob()}, timezone=UTC)
+        self._threads = TurnThreads(self._clock.boot)
+        self._scheduler = BackgroundScheduler(executors={"default": self._threads}, timezone=UTC)
 
-    def every(self, name: str, seconds: float, work: Callable[[], object], *, at_once: bool = True) -> None:
+    def every(
+        self, name: str, seconds: float, work: Callable[[], object], *, at_once: bool = True, source: str | None = None
+    ) -> None:
         """Run `work` every so many seconds, with a tenth of jitter."""
         # streams of one interval must not all read at the same second
         jitter = min(seconds / 10, MOST_JITTER)
         trigger = _OneForAllMissed(IntervalTrigger(seconds=seconds, jitter=jitter))
-        self._add(name, trigger, work, seconds + jitter, {"next_run_time": datetime.now(UTC)} if at_once else {})
+        first = {"next_run_time": datetime.now(UTC)} if at_once else {}
+        self._add(name, trigger, work, gap=seconds + jitter, source=source, more=first)
 
-    def cron(self, name: str, crontab: str, work: Callable[[], object]) -> None:
+    def cron(self, name: str, crontab: str, work: Callable[[], object], *, source: str | None = None) -> None:
         """Run `work` when the wall clock (UTC) says so."""
-        self._add(name, _OneForAllMissed(CronTrigger.from_crontab(crontab, timezone=UTC)), work, None, {})
+        trigger = _OneForAllMissed(CronTrigger.from_crontab(crontab, timezone=UTC))
+        self._add(name, trigger, work, gap=None, source=source, more={})
 
     def _add(
         self,
         name: str,
         trigger: BaseTrigger,
         work: Callable[[], object],
+        *,
         gap: float | None,
+        source: str | None,
         more: dict[str, datetime],
     ) -> None:
         # a turn of a job that was removed may be under way yet: to APScheduler the next one of that name is another
@@ -89,6 +96,8 @@ class Schedule:
         self._made[name] += 1
         job = _Job(id_, gap, self._clock.boot())
         self._jobs = {**self._jobs, name: job}
+        if source is not None:
+            self._threads.share(id_, source)
 
         def turn() -> None:
             job.is_running.set()
@@ -135,9 +144,13 @@ class Schedule:
             job.wanted = tuple(at for at in job.wanted if at > now)
 
     def _begin(self, job: _Job) -> None:
-        scheduled = None if job.is_running.is_set() else self._scheduler.get_job(job.id)
+        scheduled = None if self._is_begun(job) else self._scheduler.get_job(job.id)
         if scheduled is not None:
             scheduled.modify(next_run_time=datetime.now(UTC))
+
+    def _is_begun(self, job: _Job) -> bool:
+        """Return whether a turn is under way, or is as good as that, since it only waits for a place."""
+        return job.is_running.is_set() or self._threads.awaits_place(job.id)
 
     def start(self) -> None:
         self._scheduler.start()
@@ -154,6 +167,7 @@ class Schedule:
         if not self._scheduler.running:
             return 0.0
         step = self._follow_the_clock()
+        self._threads.give_places()
         now = self._clock.boot()
         for job in self._jobs.values():
             # APScheduler may have slept through the time, or have counted from a clock that was set meanwhile: it looks
@@ -185,7 +199,7 @@ class Schedule:
         return {name: at for name, at in found.items() if at is not None}
 
     def _is_late(self, job: _Job) -> bool:
-        due = None if job.is_running.is_set() else self._due(job)
+        due = None if self._is_begun(job) else self._due(job)
         now = self._clock.boot()
         if due is None or now <= due + STEP:
             job.missed_at = None
@@ -226,20 +240,3 @@ class _OneForAllMissed(BaseTrigger):  # type: ignore[misc] # APScheduler ships n
         last = max(previous_fire_time, now) if previous_fire_time else None
         found: datetime | None = self._trigger.get_next_fire_time(last, now)
         return found
-
-
-class _ThreadPerJob(BaseExecutor):  # type: ignore[misc] # APScheduler ships no type information
-    """Runs each job in a thread of its own that does not keep the process alive: a poll that hangs in a database's
-    driver must not stand in the way of the end. An unfinished page was not committed and is read again."""
-
-    def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
-        def work() -> None:
-            try:
-                events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
-            except BaseException as error:  # noqa: BLE001 - APScheduler hears of it and frees the job's place
-                # or APScheduler would count the job as running for ever
-                self._run_job_error(job.id, error, error.__traceback__)
-            else:
-                self._run_job_success(job.id, events)
-
-        threading.Thread(target=work, name=f"job-{job.id}", daemon=True).start()
