@@ -106,6 +106,15 @@ class FetchesInParts(Protocol):
 
 
 @runtime_checkable
+class GivesBack(Protocol):
+    """An extra of connectors that hold something of the source between polls, such as a connection."""
+
+    def give_back(self) -> None:
+        """Give it back, because nothing is read for a while; the next call takes it anew. Raises nothing."""
+        ...
+
+
+@runtime_checkable
 class NamesAccount(Protocol):
     """An extra of connectors whose credentials determine which account is read: records of different accounts must not
     mix."""

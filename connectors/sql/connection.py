@@ -124,6 +124,11 @@ class Database:
         finally:
             timer.cancel()
 
+    def give_back(self) -> None:
+        """Close the connections that are kept; the next statement opens one."""
+        if self._engine is not None:
+            self._engine.dispose()
+
     def close(self) -> None:
         engine, self._engine = self._engine, None
         if engine is not None:

@@ -207,6 +207,9 @@ class SqlConnector:
 
         return announced(self._database, streams, stop)
 
+    def give_back(self) -> None:
+        self._database.give_back()
+
     def close(self) -> None:
         self._database.close()
 

@@ -125,6 +125,7 @@ def look(
             yield from _constants(mappings[key], {})
         return
     yield from _writable(config)
+    yield from _tasks(config)
     yield from _workspaces(config, scope.workspaces)
     specs = stream_specs(config, mappings)
     for key in scope.streams:
@@ -205,6 +206,21 @@ def _writable(config: Config) -> Iterator[CheckLine]:
             yield CheckLine("error", f"ledger.{place.key}", fault(place, error), cure(place, error), _EXIT_IO)
         else:
             yield CheckLine("ok", f"ledger.{place.key}", f"{place.folder} can be written")
+
+
+def _tasks(config: Config) -> Iterator[CheckLine]:
+    """Yield a warning if the service may not have as many threads as this configuration needs."""
+    from sync.service.tasks import tasks_allowed, tasks_needed
+
+    needed, allowed = tasks_needed(config), tasks_allowed()
+    if allowed is not None and needed > allowed:
+        yield CheckLine(
+            "warning",
+            "service",
+            f"these workspaces and streams need about {needed:,} threads, and the service may have {allowed:,}",
+            f"let it have more, such as TasksMax={2 * needed} in [Service] (systemctl edit), or spread the workspaces "
+            "over several instances",
+        )
 
 
 def _workspaces(config: Config, names: Collection[str]) -> Iterator[CheckLine]:

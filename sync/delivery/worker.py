@@ -23,12 +23,15 @@ from sync.delivery.backoff import Backoff
 from sync.delivery.budget import Budget
 from sync.delivery.client import PostedRequest
 from sync.delivery.pace import Pace
+from sync.delivery.request_places import RequestPlaces
 from sync.delivery.sender import AnsweredBatch, ClientFactory, Destination, Sender, open_client
 from sync.engine.tally import Tally
 from sync.shared.errors import LedgerBusy
 
 OTHERS_RECHECK = 0.25
 """Seconds after which a full window is looked at again while other processes have requests in flight."""
+PLACE_RECHECK = 0.1
+"""Seconds after which a worker asks again for a place, while all are taken by requests of other workspaces."""
 DRAIN_MARGIN = 5.0
 """Seconds after a request's deadline within which its verdict is written."""
 FAILURES_TO_GIVE_UP = 5
@@ -46,6 +49,7 @@ class DeliveryWorker:
         *,
         tally: Tally,
         budget: Budget | None = None,
+        places: RequestPlaces | None = None,
         random: Random | None = None,
         client: ClientFactory = open_client,
         failed: Callable[[BaseException], None] = lambda _: None,
@@ -66,6 +70,7 @@ class DeliveryWorker:
         self._signals = 0
         # without `--max` a budget without an end keeps the code below free of cases
         self._budget = budget or Budget()
+        self._places = places or RequestPlaces(ledger.clock.boot)
         self._health = Backoff(ledger, destination, random=random or Random())  # noqa: S311 - jitter, no secret
         self._sender = Sender(ledger, destination, judge=self._health, client=client)
         self._thread = threading.Thread(target=self._run, name=f"deliver-{destination.name}", daemon=True)
@@ -306,7 +311,7 @@ class DeliveryWorker:
 
     def _claim_more(self, claims: list[Claim], in_flight: int) -> NoRoom | NothingToSend | None:
         """Claim as many batches as may start now, besides those in flight, in an open transaction."""
-        while not self._stopping and self._may_start(in_flight + len(claims)):
+        while not self._stopping and self._may_start(in_flight + len(claims)) and self._places.may_take(self.name):
             if (why := self._claim_into(claims)) is not None:
                 return why
         return None
@@ -338,7 +343,9 @@ class DeliveryWorker:
         rests_for = self._health.rests_for
         if rests_for > 0:
             return rests_for
-        return None if self._may_start(self._in_flight) else 5.0
+        if not self._may_start(self._in_flight):
+            return 5.0
+        return None if self._places.may_take(self.name) else PLACE_RECHECK
 
     def _has_nothing_to_wait_for(self) -> bool:
         """Return True if a rest keeps nothing back: a round need not wait for its end."""
@@ -389,6 +396,8 @@ class DeliveryWorker:
             self._in_flight += len(claims)
             # for the watchdog: when the oldest request in flight began
             self._sending.update(dict.fromkeys((claim.batch for claim in claims), self._now()))
+        for claim in claims:
+            self._places.take(claim.batch)
         for place, claim in enumerate(claims):
             try:
                 request = self._sender.begin(claim, functools.partial(self._came, claim))
@@ -415,11 +424,13 @@ class DeliveryWorker:
             self._failed(answered)
             self._no_more_in_flight(claim)
             return
+        self._places.give_back(claim.batch)
         with self._changed:
             self._answered.append(answered)
             self._changed.notify_all()
 
     def _no_more_in_flight(self, claim: Claim) -> None:
+        self._places.give_back(claim.batch)
         with self._changed:
             self._in_flight -= 1
             self._sending.pop(claim.batch, None)

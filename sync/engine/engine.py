@@ -13,6 +13,7 @@ from connectors.interface import Connector
 from state.ledger import Ledger
 from sync.config.schema import Config
 from sync.delivery.budget import Budget
+from sync.delivery.request_places import RequestPlaces
 from sync.delivery.sender import ClientFactory, Destination, open_client
 from sync.delivery.worker import DeliveryWorker
 from sync.engine.compiled_config import CompiledConfig
@@ -155,6 +156,7 @@ class Engine:
         self.failing = {each.subject for each in ledger.incidents.all() if each.kind == "stream"}
         """The streams that could not be read the last time, as the ledger has it."""
         self._budget = budget
+        self._places = RequestPlaces(ledger.clock.boot)
         self._client = client
         self._stopping = threading.Event()
         self._ignoring = False
@@ -215,7 +217,13 @@ class Engine:
 
     def _delivery_worker(self, to: Destination) -> DeliveryWorker:
         return DeliveryWorker(
-            self.ledger, to, tally=self.tally, budget=self._budget, client=self._client, failed=self.fail
+            self.ledger,
+            to,
+            tally=self.tally,
+            budget=self._budget,
+            places=self._places,
+            client=self._client,
+            failed=self.fail,
         )
 
     def _pending(self, workspaces: set[str]) -> int:

@@ -6,10 +6,11 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from random import Random
 from typing import Protocol
 
-from connectors.interface import Connector
+from connectors.interface import Connector, GivesBack
 from state.incidents import COUNTED
 from state.ledger import Ledger
 from sync.config.schema import Source
@@ -37,6 +38,8 @@ SHARE_OF_TIME = 0.1
 a modified column each poll reads the whole table."""
 LONGEST_PAUSE = 300.0
 """Seconds for which turns that take long make the next one wait, at the most."""
+KEPT_BETWEEN_TURNS = timedelta(seconds=10)
+"""A connection is kept between turns that follow each other within so long: a server bears only so many that idle."""
 TURN_PATIENCE = 30.0
 """Seconds that the successor of a stopped stream waits for the turn under way. After that it begins beside it: what the
 old turn still reads is not committed."""
@@ -145,6 +148,7 @@ class StreamWorker:
             emit("job_failed", job=f"poll {self.name}", error=type(error).__name__, trace=frames_of(error))
             self._failed(SyncError(f"a defect of this program ({type(error).__name__}); see the log"))
         finally:
+            self._give_back()
             self.progressed_at = clock.boot()
             self._busy.release()
             if self.is_stopping:
@@ -301,6 +305,12 @@ class StreamWorker:
                 failures=self._failures,
                 retry_in=round(wait),
             )
+
+    def _give_back(self) -> None:
+        """Let the source go until the next turn, if that is not soon."""
+        is_soon = self.source.cron is None and self.source.every < KEPT_BETWEEN_TURNS
+        if self._connector is not None and not is_soon and isinstance(self._connector, GivesBack):
+            self._connector.give_back()
 
     def close(self) -> None:
         """Close the source's connection; a turn that is under way closes it itself, at its end."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sync.trial.configuration import BY_ID_AND_TIME, database_table, stream_tables, toml_table
 from tests.long.idle import ledger_bytes, log_bytes, usage
-from tests.proof.harness import OLD, TABLE, Daemon, World, sandbox_with, until
+from tests.proof.harness import TABLE, Daemon, World, after_old, sandbox_with, until
 
 STREAMS = ("companies", "others")
 LEAD = {"kind": "company", "name": "name", "employee_count": "employees", "emails": "[email]"}
@@ -81,7 +81,7 @@ def fill(path: Path, tenant: str, rows: int) -> None:
         for name in STREAMS:
             database.execute(TABLE.replace("companies", name))
             database.execute(f"create index {name}_by_time on {name} (updated_at, id)")
-            values = [(n, f"{tenant} {name} {n}", f"info{n}@example.com", n, OLD) for n in range(rows)]
+            values = [(n, f"{tenant} {name} {n}", f"info{n}@example.com", n, after_old(-3600 * n)) for n in range(rows)]
             database.executemany(f"insert into {name} values (?, ?, ?, ?, ?)", values)
 
 

@@ -1,0 +1,52 @@
+"""Places for requests on the wire, of all workspaces together: so many at once, in the order in which they are asked
+for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+AT_ONCE = 64
+"""Requests that are on the wire together. Each has a thread and a batch in memory, and no more than these can be
+written and read by one process."""
+LONG = 5.0
+"""Seconds after which a request gives its place to another one: servers that hang must not hold up the others."""
+FORGOTTEN = 2.0
+"""Seconds after which who waits and does not ask again has lost its turn."""
+
+
+class RequestPlaces:
+    """The places of one process. Thread-safe."""
+
+    def __init__(self, now: Callable[[], float], *, at_once: int = AT_ONCE) -> None:
+        """Take the time from `now`, in seconds since boot."""
+        self._now = now
+        self._at_once = at_once
+        self._lock = threading.Lock()
+        self._taken: dict[str, float] = {}
+        self._waiting: dict[str, float] = {}
+        """When each workspace that waits asked last; the first one has waited longest."""
+
+    def may_take(self, workspace: str) -> bool:
+        """Return whether there is a place for one more request of this workspace; if not, it waits, and asks again
+        within `FORGOTTEN`."""
+        with self._lock:
+            now = self._now()
+            self._waiting = {each: asked for each, asked in self._waiting.items() if now - asked < FORGOTTEN}
+            free = self._at_once - sum(now - began < LONG for began in self._taken.values())
+            ahead = list(self._waiting).index(workspace) if workspace in self._waiting else len(self._waiting)
+            if free > ahead:
+                self._waiting.pop(workspace, None)
+                return True
+            self._waiting[workspace] = now
+            return False
+
+    def take(self, batch: str) -> None:
+        """Note that the request of this batch begins."""
+        with self._lock:
+            self._taken[batch] = self._now()
+
+    def give_back(self, batch: str) -> None:
+        """Note that the request of this batch is over, or never began."""
+        with self._lock:
+            self._taken.pop(batch, None)
