@@ -13,7 +13,7 @@ from state.queues import WaitingRecord
 from sync.config.schema import Config
 from sync.shared.words import Json
 from sync.views.phrases import ago, iso, joined, json_lines, moment, printable
-from sync.views.queue_listing import Drifted, changes_as_json, compare, wire_of
+from sync.views.queue_listing import Drifted, became, changes_as_json, compare, wire_of
 from sync.views.queue_listing_text import change_line
 from sync.views.reasons import Reason, reason_as_json, reasons_of
 
@@ -61,13 +61,22 @@ def view_record(ledger: Ledger, config: Config, waiting: WaitingRecord) -> Recor
         modified=row["modified"],
         # the batch that created the lead explains it better than a later one
         batch=row["base_batch"] or row["batch"],
-        reasons=drifted.reasons if drifted and waiting.state not in IN_QUEUES else reasons_of(row["reason"]),
+        reasons=_reasons(waiting, drifted, row["reason"]),
         payload=_document(row["payload"]),
         source=_document(row["source"]),
         drifted=drifted,
         labels=tuple(_labels(config, waiting)),
         left_out=tuple(ledger.queues.left_out(waiting.key)),
     )
+
+
+def _reasons(waiting: WaitingRecord, drifted: Drifted | None, kept: str) -> tuple[Reason, ...]:
+    if waiting.state in IN_QUEUES:
+        return reasons_of(kept)
+    if drifted is not None:
+        return drifted.reasons
+    has_lost_its_record = waiting.lead_exists == "yes" and waiting.fit != "eligible"
+    return (became(waiting),) if has_lost_its_record else reasons_of(kept)
 
 
 def _labels(config: Config, waiting: WaitingRecord) -> Iterator[str]:

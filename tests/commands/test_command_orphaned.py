@@ -25,7 +25,9 @@ def test_a_lead_whose_record_is_filtered_later_is_counted_as_created_and_listed(
     assert [each["since"] for each in status["needs_person"]["items"]] == [listed["since"]]
     assert "where" in listed["reasons"][0]["rule"]
     assert "erp.companies:2" in world.run("orphaned", "list").stdout
-    assert world.json("orphaned", "show", "erp.companies:2")["state"] == "delivered"
+    shown = world.json("orphaned", "show", "erp.companies:2")
+    assert (shown["state"], shown["reasons"]) == ("delivered", listed["reasons"])
+    assert "`where` now excludes its record" in world.run("orphaned", "show", "erp.companies:2").stdout
 
 
 def test_what_a_person_saw_to_is_not_listed_again_by_a_touch(world: World) -> None:
