@@ -30,7 +30,7 @@ Asked = tuple[bytes, int | None]
 class ValueOwner:
     """A record that stands for a lead with a value; `stream` is a name.
 
-    Without a `key` it is new on the current page. `nested`: the value is that of a contact nested in its lead.
+    Without a `key` it is new on the current page. `nested`: the value belongs to a contact nested in its lead.
     """
 
     stream: str

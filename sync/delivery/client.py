@@ -90,7 +90,7 @@ class LeadsClient:
             self._way, self._exchange = _way_to(self._url)
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
             what = f"certificates or proxies that cannot be used ({type(error).__name__})"
-            hint = "look at SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY and ALL_PROXY"
+            hint = "check SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY and ALL_PROXY"
             if isinstance(error, ImportError):  # httpx asks for a package of its own there
                 what, hint = "a SOCKS proxy, which cannot be used", "name an HTTP proxy in HTTPS_PROXY"
             raise ConfigError([Problem("environment", f"names {what}", hint)]) from error
@@ -196,7 +196,7 @@ class LeadsClient:
 
 
 def _too_late(attempt: Attempt) -> Outcome:
-    end = "the time-out was over"
+    end = "timed out"
     return Outcome("refused", f"no connection: {end}", account=attempt.account(end))
 
 

@@ -76,9 +76,9 @@ def refuse_moved(config: Config) -> None:
     refuse_lost(config)  # with the better advice
     there = "move it there, with the files beside it" if former.exists() else "restore it there"
     raise LedgerUntrusted(
-        f"there is no ledger at {config.ledger_path}; until now this configuration had {former}, and a new one knows"
-        " nothing of what was sent: all of it would be sent again",
-        hint=f"set [ledger] path back, or {there}; if all is to be sent anew: closingdealz-sync ledger create",
+        f"there is no ledger at {config.ledger_path}; until now this configuration had {former}, and a new one would "
+        "know nothing of what was sent: all of it would be sent again",
+        hint=f"set [ledger] path back, or {there}; to send everything again, run: closingdealz-sync ledger create",
     )
 
 

@@ -79,7 +79,7 @@ def _problems_of_source(name: str, source: Source) -> Iterable[Problem]:
 
 def _error(config: Config, problems: Iterable[Problem]) -> ConfigError:
     found = [
-        Problem(each.where, each.what, f"{each.hint}, {_THEN}" if each.hint else f"give it, {_THEN}")
+        Problem(each.where, each.what, f"{each.hint}, {_THEN}" if each.hint else f"supply it, {_THEN}")
         # one missing key may hold up several sources: it is listed once
         for each in dict.fromkeys(problems)
     ]

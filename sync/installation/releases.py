@@ -188,7 +188,7 @@ def _environment(path: Path) -> Sequence[str | Path]:
     """Return the command that makes an environment with the system's own Python: `sys.executable` may belong to another
     environment. Raises Failed if it cannot."""
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
-        raise Failed("this Python cannot make environments: apt-get install python3-venv, then try again")
+        raise Failed("this Python cannot create environments: apt-get install python3-venv, then try again")
     return ("/usr/bin/python3", "-m", "venv", path)
 
 

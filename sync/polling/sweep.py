@@ -25,7 +25,7 @@ LEARN_PAGE = 1000
 """Payloads that are searched for contacts at once."""
 REREAD_IS_HELD = Note(
     "",
-    "comes of records that `where` had left out, read again by `reread`",
+    "comes from records that `where` had left out, read again by `reread`",
     hint="approve those that are meant, discard the others",
 )
 """Nobody knows how many there will be before they are read: they wait for a person, few or many."""
@@ -92,8 +92,9 @@ class Sweep:
         if known:
             raise SourceRefused(
                 f"the source lists no record at all, while the ledger knows {known:,} of this stream",
-                hint="look whether it is the right one, and whether its user may see the records; it goes on by itself"
-                " once there are some; if it was emptied for good, remove the stream from the configuration",
+                hint="check that it is the right source, and that its user may see the records; it "
+                "continues automatically once there are some; if it was emptied for good, "
+                "remove the stream from the configuration",
                 source=self._job.spec.source,
                 stream=self._job.spec.name,
             )

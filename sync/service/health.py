@@ -247,7 +247,7 @@ def _late_streams(engine: Engine, witness: Witness, started_at: float, boot: flo
         # by the schedule that was due since then: cron has nights and weekends
         if since > allowance(stream.source, wall - since):
             why = f" ({news.failures} failures in a row: {news.kind})" if news.failures else ""
-            yield f"{name} was not read for {format_duration(float(round(since)))}{why}"
+            yield f"{name} has not been read for {format_duration(float(round(since)))}{why}"
 
 
 def _last_moved(stream: StreamWorker, read_at: float | None, started_at: float) -> float:

@@ -130,7 +130,7 @@ def receipts_rewritten(ledger: Ledger, place: ReceiptsRepair) -> None:
     out why."""
     had = f"had damaged lines ({place.damaged:,})" if place.damaged else "were gone"
     cause = f"the receipts {place.path} {had}, and were written anew from the ledger"
-    ledger.incidents.tell("receipts", str(place.path), cause, "look at that disk; once all is sound, this settles it:")
+    ledger.incidents.tell("receipts", str(place.path), cause, "check that disk; once all is sound, this settles it:")
 
 
 def key_gone(ledger: Ledger, key: Path, error: OSError | None) -> None:

@@ -98,7 +98,7 @@ def poke(ledger: Path, streams: Sequence[str]) -> Polls:
             f"no daemon is running that polls for {ledger}", hint="start it, or use `once`: it polls and ends"
         ) from error
     except (TimeoutError, ConnectionError, ValueError) as error:
-        raise LedgerBusy("the daemon does not answer", hint="`status` says how it fares") from error
+        raise LedgerBusy("the daemon does not answer", hint="`status` shows how it is doing") from error
     except OSError as error:
         hint = "run this as the daemon's user, or as root" if isinstance(error, PermissionError) else ""
         raise LedgerError(f"the daemon cannot be reached at {path}: {error.strerror}", hint=hint) from error

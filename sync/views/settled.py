@@ -56,7 +56,7 @@ _ELSEWHERE: dict[State, str] = {
     "in_doubt": "is in doubt: settle its batch first (`doubt list`)",
     "quarantined": "is in quarantine: settle it there",
     "held": "is held: approve or discard it",
-    "pending": "waits to be sent already",
+    "pending": "is already waiting to be sent",
 }
 
 

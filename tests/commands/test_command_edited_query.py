@@ -106,7 +106,7 @@ def test_a_query_with_other_records_of_the_same_ids_is_refused(world: World, tim
     refused = world.run("once")
     assert refused.exit_code == 78
     assert "of 9 of its records 9 are found by their ids, and 0 of those look the same" in refused.stderr
-    assert "a stream of another name" in refused.stderr
+    assert "a stream with a new name" in refused.stderr
     world.write_config(replace=query(BEFORE))
     assert world.json("once")["sent"] == 0
 

@@ -221,7 +221,7 @@ def test_values_that_are_no_time_are_named_by_their_kind(
     postgresql_server.run("CREATE TABLE companies (id int PRIMARY KEY, name text, updated_at timestamp, ver numeric)")
     postgresql_server.run("INSERT INTO companies VALUES (1, 'x', 'infinity', 'NaN'), (2, 'x', '2026-03-01', 7)")
     findings = _check(postgresql_server, stream(NAME, modified="updated_at"))
-    assert any("are no times that can be read: infinity" in one for one in _said(findings, "warning"))
+    assert any("are not times that can be read: infinity" in one for one in _said(findings, "warning"))
     assert any("newest change: 2026-03-01T00:00:00Z" in one for one in _said(findings, "ok"))
     findings = _check(postgresql_server, stream(NAME, modified="ver", modified_as="sequence"))
     assert any("are no whole numbers: NaN" in one for one in _said(findings, "warning"))
@@ -231,7 +231,7 @@ def test_text_of_another_spelling_is_told(sqlite_server: Sqlite) -> None:
     sqlite_server.run("CREATE TABLE companies (id int PRIMARY KEY, name text, updated_at text)")
     sqlite_server.run("INSERT INTO companies VALUES (1, 'x', '2026-03-01 10:00:00'), (2, 'y', '1/2/2024 10:00')")
     warnings = _said(_check(sqlite_server, stream(NAME, modified="updated_at")), "warning")
-    assert any("are no times that can be read: text that is no time" in one for one in warnings)
+    assert any("are not times that can be read: text that is not a time" in one for one in warnings)
     assert not any("1/2/2024" in one for one in warnings)
 
 

@@ -302,7 +302,7 @@ def test_check_says_which_list_it_is_and_what_is_wrong_with_it(standin: Standin,
         return [each.text for each in opened(standin).check(stream) if each.level == level]
 
     (told,) = [text for text in said("ok") if "crm.lists.read" in text]
-    assert told.startswith(f"crm.lists.read: granted; only members of the list {VIP!r} are wanted (GET /crm/")
+    assert told.startswith(f"crm.lists.read: granted; only members of the list {VIP!r} are read (GET /crm/")
     assert not said("error")
     vip.status = "PROCESSING"
     assert said("warning") == [f"HubSpot is still filling the list {VIP!r}"]
