@@ -245,7 +245,7 @@ WAITS = """again IS NULL AND (lead_exists <> 'yes' OR queued IS NOT NULL)
 """A resend that a person ordered (`queued IS NULL`) must not be stopped by judging it again."""
 
 CONTACTS = f"""
--- `nested`: the value belongs to a contact nested in the record's lead, not one of the lead itself.
+-- `nested`: the value is that of a contact nested in the record's lead, not one of the lead itself.
 ALTER TABLE match_values ADD COLUMN nested INTEGER NOT NULL DEFAULT 0 CHECK (nested IN (0, 1));
 
 -- How many contacts of the latest version can be recognised; NULL where nobody has looked.

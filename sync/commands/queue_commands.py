@@ -189,7 +189,7 @@ def _concerned(queue: Queue, waiting: Sequence[WaitingRecord]) -> str:
 def _confirm(queue: Queue, action: SettlingAction, chosen: Sequence[WaitingRecord]) -> None:
     what = _concerned(queue, chosen)
     if action.creates:
-        what += " What it creates cannot be taken back."
+        what += " Leads that are created cannot be taken back."
     ask(what, action.asks)
 
 

@@ -41,8 +41,8 @@ def status(
 
     With more than 20 streams and workspaces, only those with something to report are listed (--all lists all).
 
-    Exit code: 0; with --exit-code 65 if something needs a person; 78 if the file cannot be used: it then shows what
-    the ledger alone knows.
+    Exit code: 0; with --exit-code 65 if something needs a person; 78 if the file cannot be used: it
+    then shows what is in the ledger.
     """
     from sync.commands.choose import choose_scope
     from sync.config.load import find_config, load_config
