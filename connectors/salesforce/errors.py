@@ -57,7 +57,7 @@ class NotAccessible(Doubtful):
 
 
 class FieldRefused(SourceRefused):
-    """A query was refused because of a field, whatever the object's description says of it.
+    """A query was refused because of a field, whatever the object's description says about the field.
 
     `column` and `entity` are the names of the field and its object, "" if they are not known.
     """

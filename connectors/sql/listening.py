@@ -1,6 +1,6 @@
 """PostgreSQL's LISTEN: hears that a table may have changed, so that a poll need not wait for its turn.
 
-A notification is a hint and no more. It carries nothing that is believed, it may be lost (nobody keeps it for a client
+A notification is only a hint. It carries nothing that is believed, it may be lost (nobody keeps it for a client
 that is away), and polls go on as if it did not exist:
 https://www.postgresql.org/docs/current/sql-notify.html
 """

@@ -65,7 +65,7 @@ HAS_EMAIL = "unindexed >= x'33'"
 
 def index_values(file: LedgerFile, *, workspaces: Collection[str] = (), stream: int | None = None) -> None:
     """Index the match values of all streams of these workspaces, or of one stream: before anything is compared with
-    them. Costs one look where that is done already.
+    them. Costs one look-up if that was done before.
 
     Pages are committed beside it, so the streams are marked first: what is committed from then on is indexed at once.
     """

@@ -111,7 +111,8 @@ def _orphaned(ledger: Path, place: ReceiptsFile, history: ReceiptHistory) -> Led
 
 
 def begin_receipts_anew(ledger: Path, places: ReceiptsFiles) -> None:
-    """Remove receipts that tell nothing, before a ledger is created. Raise LedgerUntrusted as `refuse_orphans` does."""
+    """Remove receipts that record nothing, before a ledger is created. Raise LedgerUntrusted as `refuse_orphans`
+    does."""
     refuse_orphans(ledger, places)
     for place in places.all:
         place.remove()

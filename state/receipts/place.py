@@ -121,7 +121,7 @@ class ReceiptsFile:
             self._refuse("was removed, replaced or truncated while this process was using it")
 
     def is_there(self) -> bool:
-        """Return True unless the path leads elsewhere than to the watched file, as far as `stat` tells."""
+        """Return True unless `stat` shows that the path no longer leads to the watched file."""
         with self._swapping:
             try:
                 return self._mark is None or self._mark.is_in(self.path.stat())
@@ -136,7 +136,7 @@ class ReceiptsFile:
             self._mark = _Mark(found.st_dev, found.st_ino, at, os.pread(descriptor, _REMEMBERED, at))
 
     def refuse_cut(self, descriptor: int, appended: int) -> None:
-        """Raise LedgerError if the file is shorter than what was known of it plus these bytes: it was cut during the
+        """Raise LedgerError if the file is shorter than its known length plus these bytes: it was cut during the
         write."""
         if self._mark is not None and os.fstat(descriptor).st_size < self._mark.end + appended:
             self._refuse("was truncated while this process was using it")

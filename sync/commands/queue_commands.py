@@ -194,7 +194,7 @@ def _confirm(queue: Queue, action: SettlingAction, chosen: Sequence[WaitingRecor
 
 
 def _asleep(moves: Moves, chosen: Sequence[WaitingRecord], config: Config) -> list[str]:
-    """Return the streams whose records wait for a poll that never comes: the file does not have them any more."""
+    """Return the streams whose records wait for a poll that never comes, because they are no longer in the file."""
     from sync.views.scope import configured_streams
 
     waits = {"pending", "again"} & set(moves)

@@ -94,7 +94,8 @@ def _confirm(what: str) -> None:
 
 
 def _send(config: Config, workspace: str, *leads: SingleLead) -> SentTestLead:
-    """Send the leads in one request. Of several a rejection is reported as such, whatever `on_rejected` is."""
+    """Send the leads in one request. If there are several, a rejection is reported as such, whatever `on_rejected`
+    is."""
     from sync.delivery.backoff import end_rest
     from sync.engine.ledger_opening import open_ledger, own_ledger
     from sync.shared.errors import LedgerBusy

@@ -80,7 +80,7 @@ def show(overview: Overview, config: Path | None, *, whole: bool, as_json: bool)
 
 
 def gather(config: Config, workspaces: Collection[str] = (), streams: Collection[str] = ()) -> Overview:
-    """Return the overview, also before there is a ledger. Raises LedgerError, LedgerUntrusted."""
+    """Return the overview, even before there is a ledger. Raises LedgerError, LedgerUntrusted."""
     from sync.engine.ledger_opening import open_ledger, refuse_lost, refuse_moved
     from sync.shared.clock import SystemClock
     from sync.views.overview import overview_of, without_ledger

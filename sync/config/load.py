@@ -100,7 +100,8 @@ def _digest(raw: dict[str, Any]) -> str:
 
 
 def state_folder(env: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the state folder that the service manager passes; of several, the first is ours. None without one."""
+    """Return the state folder that the service manager passes, the first if there are several; None if there is
+    none."""
     # systemd joins the folders of StateDirectory= with colons:
     # https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#RuntimeDirectory=
     first = env.get("STATE_DIRECTORY", "").split(":")[0]

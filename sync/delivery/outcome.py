@@ -264,7 +264,7 @@ class _Object(dict[str, object]):
 
 
 def _body(members: Sequence[tuple[str, object]]) -> dict[str, object]:
-    """Return the response by its keys in lower case; empty if a key comes twice, since nobody can know which one
+    """Return the response by its keys in lower case; empty if a key comes twice, since it is unknown which one
     counts."""
     body = {key.lower(): value for key, value in members}
     return body if len(body) == len(members) else {}

@@ -89,7 +89,7 @@ class BackoffPolicy(Protocol):
 
 
 class Sender:
-    """Carries batches to one workspace, and writes what came of them.
+    """Carries batches to one workspace, and writes down their outcomes.
 
     Each is declared, begun, judged and concluded, in this order, by one thread."""
 

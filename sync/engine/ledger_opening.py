@@ -43,7 +43,7 @@ def own_ledger(config: Config) -> Ledger:
 
 
 def create_ledger(config: Config) -> Ledger:
-    """Open the ledger as `own_ledger` does, but make a new one whatever there was before."""
+    """Open the ledger as `own_ledger` does, but make a new one even if there was one before."""
     from sync.engine.compiled_config import CompiledConfig  # slow to load, and the other commands need none
 
     try:

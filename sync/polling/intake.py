@@ -215,7 +215,7 @@ def _links(records: Iterable[Record], children: Mapping[str, object], link: Call
 
 
 class Losses:
-    """The fields of one poll's leads of which nothing could be used, counted by field and rule."""
+    """The fields of one poll's leads that had no usable value, counted by field and rule."""
 
     def __init__(self) -> None:
         self._leads = 0

@@ -128,7 +128,8 @@ def _without_values(record: Record, number: int, origin: Origin | None) -> Noted
 
 
 def _unusable(record: Record, number: int, note: Note, origin: Origin | None) -> NotedReading:
-    """Return the reading of a record that cannot be fingerprinted: judged anew whenever its modified time moves."""
+    """Return the reading of a record that cannot be fingerprinted: it is judged again whenever its modified time
+    moves."""
     version = Version("unfit", record.modified, number, None, None)
     reading = Reading(record.id, version, None, None, _reason((note,)), moved=record.moved, origin=origin)
     return NotedReading(reading, (note,))

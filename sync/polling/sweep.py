@@ -34,7 +34,7 @@ REREAD_IS_HELD = Note(
 class Sweep:
     """Compare all ids of a stream with the ledger, and read what polls cannot see or have missed.
 
-    A sweep that was cut off goes on at the listing where it stopped.
+    A sweep that was cut off continues the listing where it stopped.
     """
 
     def __init__(self, ledger: Ledger, job: StreamJob) -> None:
@@ -166,10 +166,11 @@ def _save_reread(ledger: Ledger, stream: int, after: int | None) -> None:
 
 
 def learn_contacts(ledger: Ledger, job: StreamJob) -> None:
-    """Record by what the contacts nested in the stream's leads can be recognised, once matching looks inside them.
+    """Record the values by which contacts nested in the stream's leads can be recognised, once matching looks inside
+    them.
 
-    They are learned from what was sent, as far as it is kept; the other records are read again by a sweep. Costs
-    nothing where that is done already, or where nothing is matched with contacts.
+    They are learned from the payloads that are kept; a sweep reads the other records again. Costs nothing if this was
+    done before, or if nothing is matched with contacts.
     """
     row, progress = job.row, progress_of(ledger, job.row.id)
     wanted = ledger.records.looks_inside(row.id)

@@ -119,7 +119,7 @@ class WatchedPart:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """A part that has not moved for so many seconds, of which `limit` were allowed (0: it is dead)."""
+    """A part that has not moved for so many seconds, although only `limit` are allowed (0: it is dead)."""
 
     part: str
     seconds: float

@@ -123,7 +123,7 @@ BACKUP_HINT = "make room, or let [ledger] backups_to name a folder that can be w
 
 
 class SupportEnds:
-    """The daily warning about what of a source's API ends soon, whatever configuration is in force."""
+    """The daily warning about the parts of a source's API that end soon, for whatever configuration is in force."""
 
     def __init__(self) -> None:
         self._said: date | None = None

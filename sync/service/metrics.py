@@ -116,7 +116,7 @@ class Metrics:
 
 
 class Watched(Protocol):
-    """The daemon, as far as any thread may ask about it."""
+    """What any thread may ask about the daemon."""
 
     engine: Engine | None
     witness: Witness

@@ -95,7 +95,8 @@ def refused(config: Config, ledger: Ledger, problems: Collection[str]) -> None:
 
 
 def is_put_back(incident: Incident, ledger: Ledger) -> bool:
-    """Return True if the file whose reload was refused holds again what is in force. Raises LedgerError, LedgerBusy."""
+    """Return True if the file whose reload was refused again holds the configuration that is in force. Raises
+    LedgerError, LedgerBusy."""
     current = ledger.incidents.in_force()
     if incident.kind != "config" or current is None or current.digest in ("", incident.digest):
         return False

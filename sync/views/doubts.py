@@ -294,7 +294,7 @@ def _leads(doubt: Doubt) -> str:
 
 
 def facts(doubt: Doubt, now: int) -> Iterator[str]:
-    """Yield what is known of a batch, one fact per line; `now` in ms."""
+    """Yield what is known about a batch, one fact per line; `now` in ms."""
     yield f"{doubt.batch} ({doubt.says})"
     yield f"  sent      {moment(doubt.claimed_at)} ({ago(doubt.claimed_at, now)}) to workspace {doubt.workspace}"
     streams = ", ".join(f"{n} of {name}" for name, n in doubt.streams.items())

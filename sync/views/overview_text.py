@@ -38,7 +38,7 @@ def head_lines(overview: Overview) -> Iterator[tuple[str, str]]:
 
 
 def _clock(overview: Overview) -> str:
-    """Return what is strange about the clock: times of the ledger that are still to come; empty without any."""
+    """Return what is strange about the clock: times in the ledger that are still to come; empty if there are none."""
     polls = (stream.last_poll.ended_at for stream in overview.streams.values() if stream.last_poll is not None)
     newest = max(filter(None, (overview.config.in_force_since, *polls)), default=0)
     if (when := ago(newest, overview.at)).endswith(FUTURE):

@@ -78,7 +78,7 @@ def out_of_queue(queue: Queue, waiting: WaitingRecord) -> SettlingRefusal:
 
 
 def not_fit(waiting: WaitingRecord) -> SettlingRefusal | None:
-    """Return why no lead can be sent of a drifted record as it is now; None where one can."""
+    """Return why a drifted record cannot become a lead as it is now; None if it can."""
     why = {
         "deleted": "is gone at its source: there is no lead to send",
         "filtered": "is excluded by `where` now: there is no lead to send",
