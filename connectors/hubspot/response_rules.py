@@ -228,7 +228,7 @@ def _without_rights(reply: Reply, _: CallAttempt) -> ResponseClass:
 
 
 def _elsewhere(reply: Reply, _: CallAttempt) -> ResponseClass:
-    return Denied(f"answers {reply.status}: a redirect to another address", "is base_url right?")
+    return Denied(f"answers {reply.status}, which is not an answer of the API", "is base_url right?")
 
 
 def _no_proxy(_: Reply, __: CallAttempt) -> ResponseClass:

@@ -43,7 +43,7 @@ NO_TABLE = Cause(False, "the table does not exist", "fix table or query, or gran
 NO_COLUMN = Cause(False, "the column does not exist", "fix the mapping or the stream's keys; see what `check` says")
 TWICE = Cause(
     False,
-    "two columns have the same name",
+    "there are two columns of the same name",
     "name the columns in query instead of *, each with its table (c.id), and rename one of them: a.id AS address_id",
 )
 SYNTAX = Cause(False, "the database does not understand the query", "try it in the database's own shell")

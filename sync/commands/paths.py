@@ -18,8 +18,7 @@ if TYPE_CHECKING:  # --help does without them
     from sync.installation.layout import InstallLayout
     from sync.installation.machine import Machine
 
-_HEAD = "# Written by `closingdealz-sync paths` from [ledger] of the configuration; run it again to rewrite this "
-"file.\n"
+_HEAD = "# Written by `closingdealz-sync paths` from [ledger] of the configuration; run it again to rewrite this.\n"
 
 
 @click.command()

@@ -202,7 +202,7 @@ def test_a_round_does_not_wait_for_an_edited_query_that_hangs(world: World, asle
     (failed,) = report["failures"]
     assert failed["stream"] == "far.companies"
     assert "its source has not answered yet whether it has the same records" in failed["error"]
-    assert "run it again" in failed["hint"]
+    assert "run `once` again" in failed["hint"]
     polls = world.json("status")["streams"]["far.companies"]
     assert "has not answered yet" in polls["failing"]["cause"]
     assert world.json("once", "far", code=75)["sent"] == 0, "nothing else is polled in its place"

@@ -286,7 +286,7 @@ def test_one_refusal_is_no_incident_yet_and_nothing_is_green(world: World) -> No
     assert items(world) == []
     shown = world.run("status").stdout
     assert "nothing needs a person yet, but 1 stream could not be read the last time" in shown
-    assert "erp.companies -> main: not read for 1 poll, since " in shown
+    assert "erp.companies -> main: not read for 1 poll, the first " in shown
     failing = world.json("status")["streams"]["erp.companies"]["failing"]
     assert (failing["polls"], "name" in failing["cause"]) == (1, True)
 
@@ -513,7 +513,7 @@ def test_commands_in_hints_find_the_file_that_was_given(world: World) -> None:
 def test_a_need_has_one_pair_of_parentheses() -> None:
     need = Need("drift", "main", "1 record changed after the lead was created (drift)", since=0)
     (line,) = needs_as_lines(Needs((need,)), "x", reasons=False, now=4 * 3_600_000)
-    assert line == "1 record changed after the lead was created (drift), since 4h"
+    assert line == "1 record changed after the lead was created (drift), for 4h"
     need = Need("daemon", "main", "it was killed", since=0)
     (line,) = needs_as_lines(Needs((need,)), "x", reasons=False, now=4 * 3_600_000)
     assert line == "it was killed (since 4h)"

@@ -174,7 +174,7 @@ def test_a_fault_of_this_program_is_not_blamed_on_the_database() -> None:
 @pytest.mark.parametrize(
     ("state", "kind", "words"),
     [
-        ("25P03", SourceUnavailable, "it idled"),
+        ("25P03", SourceUnavailable, "it was idle"),
         ("40001", SourceUnavailable, "collided"),
         ("40P01", SourceUnavailable, "locked"),
         ("55P03", SourceUnavailable, "locked"),

@@ -116,7 +116,7 @@ def test_check_names_everything_and_its_cure(program: Program) -> None:
     program.write(('industry = "Industry"', 'industry = "Indutsry"'), ('emails = "[Email]"', 'emails = "[Emial]"'))
     said = program.run("check")
     assert said.exit_code == 77
-    assert "Account.Indutsry (read by sources.sf.streams.accounts.lead.industry) is not there" in said.output
+    assert "Account.Indutsry (read by sources.sf.streams.accounts.lead.industry) does not exist" in said.output
     assert "the nearest is Industry" in said.output
     assert "Contact.Emial (read by sources.sf.streams.accounts.lead.contacts[0].emails)" in said.output
     assert "Lead.Emial (read by sources.sf.streams.leads.lead.emails)" in said.output
