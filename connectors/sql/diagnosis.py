@@ -416,5 +416,7 @@ def _named(cause: Cause, message: str, code: str = "") -> Cause:
         what = f"{what}: {name.replace('`', '')!r}"
     elif name:
         kind = "table" if cause is NO_TABLE else "column"
-        what = what.replace(f"the {kind}", f"the {kind} {name!r}").replace("columns of the same name", f"columns {name!r}")
+        what = what.replace(f"the {kind}", f"the {kind} {name!r}").replace(
+            "columns of the same name", f"columns {name!r}"
+        )
     return replace(cause, what=f"{what} ({code})" if code else what)
