@@ -516,7 +516,7 @@ def test_a_need_has_one_pair_of_parentheses() -> None:
     assert line == "1 record changed after the lead was created (drift), for 4h"
     need = Need("daemon", "main", "it was killed", since=0)
     (line,) = needs_as_lines(Needs((need,)), "x", reasons=False, now=4 * 3_600_000)
-    assert line == "it was killed (since 4h)"
+    assert line == "it was killed (for 4h)"
 
 
 def test_help_is_a_command_too_and_a_missing_file_names_init() -> None:
