@@ -283,7 +283,8 @@ def _refuse_lost_copy(file: LedgerFile, places: ReceiptsFiles) -> None:
     if in_use == str(places.copy.path):
         raise LedgerUntrusted(
             f"the second receipts {places.copy.path} are gone",
-            hint="mount what belongs there; if they are lost for good, name another folder in [ledger] receipts_copy",
+            hint="mount the disk that belongs there; if they are lost for good, name another folder in [ledger] "
+            "receipts_copy",
         )
 
 

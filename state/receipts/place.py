@@ -25,7 +25,7 @@ _REMEMBERED = 512
 PATIENCE = 120.0
 """Seconds to wait for the lock on the end of a file: compacting a large one takes a while."""
 _LOOK_SECONDS = 0.01
-_AGAIN = "mount what belongs there, and start the program again: what the ledger's own receipts lack is written again"
+_AGAIN = "mount the disk that belongs there, and start the program again: what the ledger's own receipts lack is written then"
 
 
 class Whose(NamedTuple):
@@ -387,7 +387,7 @@ def _gone(path: Path) -> LedgerError:
     if not path.parent.is_dir():
         return LedgerError(
             f"the receipts {path} cannot be used: their folder is not there",
-            hint="mount what belongs there, or make the folder; nothing is sent without a receipt",
+            hint="mount the disk that belongs there, or make the folder; nothing is sent without a receipt",
         )
     return LedgerError(f"the receipts {path} are gone; nothing is sent without a receipt", hint=_AGAIN)
 

@@ -201,10 +201,12 @@ def _receipts(ledger: Ledger) -> Iterator[Need]:
     for place in ledger.places.all:
         if not place.exists():
             cause = f"the receipts {place.path} are gone: what was sent is recorded in one place fewer"
-            cure = "mount what belongs there, and restart: what is lost is written again from the ledger"
+            cure = "mount the disk that belongs there, and restart: what is lost is written again from the ledger"
             # the copy is never made anew by itself: what belongs there may just not be mounted
             if place is ledger.places.copy:
-                cure = "mount what belongs there, and restart; if it is lost, name another [ledger] receipts_copy"
+                cure = (
+                    "mount the disk that belongs there, and restart; if it is lost, name another [ledger] receipts_copy"
+                )
             yield Need("receipts", str(place.path), cause, cure, ("ledger verify",))
 
 
