@@ -25,7 +25,7 @@ _REMEMBERED = 512
 PATIENCE = 120.0
 """Seconds to wait for the lock on the end of a file: compacting a large one takes a while."""
 _LOOK_SECONDS = 0.01
-_AGAIN = "mount the disk that belongs there, and start the program again: what the ledger's own receipts lack is written then"
+_AGAIN = "mount the disk that belongs there, and start the program again: the ledger's own receipts are then made whole"
 
 
 class Whose(NamedTuple):

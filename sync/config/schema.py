@@ -306,7 +306,7 @@ class Stream(Extended):
         [], description="Which common values make a record the duplicate of one that has a lead."
     )
     resend_label: Annotated[str, AfterValidator(check_label)] | None = Field(
-        None, description="A label on each further lead of a record, also when `drift resend` creates it."
+        None, description="A label on each further lead of a record, including one that `drift resend` creates."
     )
     sweep: Duration = Field(
         timedelta(days=1),

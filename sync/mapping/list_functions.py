@@ -89,8 +89,8 @@ def from_items(pairs: list[Json]) -> dict[str, Json]:
 
 
 def zip_lists(*lists: list[Json]) -> list[Json]:
-    """Return the lists side by side: a list of their first items, one of their second ones, as far as the shortest
-    goes."""
+    """Return the lists side by side: a list of their first items, one of their second ones, up to the end of the
+    shortest."""
     return [list(row) for row in zip(*lists, strict=False)]
 
 
