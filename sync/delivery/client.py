@@ -51,7 +51,7 @@ class PostedRequest:
             self.ends_with(_too_late(self.attempt))
 
     def ends_with(self, answer: ApiResponse | Outcome | BaseException) -> None:
-        """Make it known how the request ended, unless it is known already: it was cut at the same moment."""
+        """Record how the request ended, unless that is known already because it was cut at the same moment."""
         with contextlib.suppress(InvalidStateError):
             if isinstance(answer, BaseException):
                 self.answer.set_exception(answer)
@@ -204,7 +204,7 @@ Exchange = Callable[[httpx.Request], httpx.Response]
 
 
 def _way_to(url: httpx.URL) -> tuple[OwnConnections | httpx.Client, Exchange]:
-    """Return what carries requests to this address, to be closed at the end, and its call for one request.
+    """Return the connections to this address, to be closed at the end, and the function that carries one request.
 
     Raises OSError, ValueError, ImportError or httpx.InvalidURL for certificates or proxies that cannot be used.
     """

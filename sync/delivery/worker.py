@@ -114,8 +114,8 @@ class DeliveryWorker:
             self._news()
 
     def _news(self) -> None:
-        """Note that there may be something to send: an idle worker is no longer idle, nor is a claim under way a proof
-        of it."""
+        """Note that there may be something to send: an idle worker is no longer idle, and a claim under way does not
+        prove that it is."""
         self._signals += 1
         self._idle = False
         self._changed.notify_all()
@@ -158,7 +158,7 @@ class DeliveryWorker:
 
     @property
     def in_flight_since(self) -> float | None:
-        """The time the oldest request in flight began, in seconds since boot; None if there is none."""
+        """The time at which the oldest request in flight began, in seconds since boot; None if there is none."""
         return min(self._sending.copy().values(), default=None)
 
     @property
@@ -178,7 +178,7 @@ class DeliveryWorker:
 
     @property
     def deadline(self) -> float:
-        """Seconds that a request may take at the most."""
+        """The most seconds that a request may take."""
         return self._to.options.timeout.total_seconds()
 
     def _now(self) -> float:

@@ -34,7 +34,7 @@ def own_ledger(config: Config) -> Ledger:
     """Open the ledger for the process that polls and delivers. If a place cannot be written, the error names it and its
     cure.
 
-    Raises LedgerUntrusted also if a new ledger would be made although this configuration had another one: everything
+    It also raises LedgerUntrusted if a new ledger would be made although this configuration had another one: everything
     that was sent before would be sent again. Raises LedgerBusy, LedgerError.
     """
     # before the file is made: afterwards it would look like a ledger that was always there

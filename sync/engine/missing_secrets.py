@@ -51,7 +51,7 @@ def without_sources(config: Config, names: Collection[str]) -> Config:
 
 
 def pinned(config: Config, name: str) -> Source:
-    """Return the source with its streams' workspaces named: which one is the first may be another one elsewhere."""
+    """Return the source with its streams' workspaces named, since another configuration may have another default."""
     source = config.sources[name]
     streams = {
         key: stream.model_copy(update={"workspace": config.workspace_of(stream)})

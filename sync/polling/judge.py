@@ -1,7 +1,7 @@
 """Decides what becomes of one record of a source: read it (project, fingerprint, map), then judge the reading.
 
 Pure: no clock, no ledger, no source. A reading is what a record means under the mapping in force; the judgement is the
-change that the ledger should make, given what it has stored of the record.
+change that the ledger should make, given what it has stored about the record.
 """
 
 from __future__ import annotations

@@ -257,8 +257,8 @@ def _last_moved(stream: StreamWorker, read_at: float | None, started_at: float) 
 
 
 def is_refused(engine: Engine, witness: Witness) -> bool:
-    """Return True while a configuration that was refused, or a part of it, still lies there: not once the file was put
-    back as it is in force."""
+    """Return True while the file still holds a configuration that was refused, or partly refused: not once it was put
+    back to the one in force."""
     config = engine.plan.config
     return witness.config_refused and (bool(witness.parts_refused) or digest_now(config.path) != config.digest)
 

@@ -38,7 +38,7 @@ def refuse_part(part: RefusedPart, ledger: Ledger) -> None:
 def prove_writable(config: Config, ledger: Ledger) -> None:
     """Write to each place before anything is claimed or READY is sent.
 
-    Raises LedgerError; a full disk of the daily copies is recorded, and no reason to stop.
+    Raises LedgerError; a full disk of the daily copies is recorded, but does not stop the daemon.
     """
     for place, error in refuse_unwritable(config):
         _no_backup(ledger, str(place.folder), error.strerror or "it cannot be written")
@@ -95,7 +95,7 @@ def maintain(engine: Engine) -> None:
 
 
 def _back_up(engine: Engine) -> None:
-    """Make the day's copy. A failure is recorded and no reason to stop: the ledger itself can be written."""
+    """Make the day's copy. A failure is recorded but does not stop the daemon: the ledger itself can be written."""
     options, incidents = engine.plan.config, engine.ledger.incidents
     folder = str(options.backups_path)
     try:
