@@ -24,7 +24,7 @@ PROVE_EVERY = 60.0
 """Seconds without a notification after which the connection is proven by a statement: a server that vanished says
 nothing either."""
 
-_ONLY = "remove listen: only PostgreSQL has such channels, and this source is polled all the same"
+_ONLY = "remove listen: only PostgreSQL has such channels, and this source is polled on schedule anyway"
 _STANDBY = "a replica passes no notifications on: remove listen, or read from the primary"
 
 

@@ -138,7 +138,7 @@ class SqlStream(_TableOrQuery):
     listen: Identifier | None = Field(
         None,
         description="PostgreSQL only: a channel of NOTIFY. The stream is polled as soon as something is announced "
-        "there, and in its rhythm all the same.",
+        "there, and on its schedule as well.",
     )
 
     @model_validator(mode="after")
