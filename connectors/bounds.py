@@ -96,7 +96,7 @@ def in_parts(
 
 
 def longer_than_held(children: str) -> str:
-    """Return why a record cannot be used whose children of that name have no room beside it."""
+    """Return why a record cannot be used: its children of that name have no room beside it."""
     return f"its children, {children}, are together longer than {_half()}"
 
 

@@ -321,7 +321,7 @@ class ComparesKeys(Protocol):
 @runtime_checkable
 class Announces(Protocol):
     """An extra of connectors whose source can announce that a stream may have changed. Only a hint to poll at once:
-    polls go on in their rhythm, and find what was never announced."""
+    polls continue on schedule, and find what was never announced."""
 
     def announced(self, streams: Sequence[StreamSpec], stop: Callable[[], bool]) -> Iterator[str]:
         """Yield the name of a stream each time something is announced, and all of them once at the beginning. Waits in

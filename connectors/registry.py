@@ -30,7 +30,7 @@ def connector_type(name: str) -> ConnectorType:
     module = CONNECTORS.get(name)
     if module is None:
         known = ", ".join(sorted(CONNECTORS))
-        raise ConfigError([Problem("connector", f'"{name[:40]}" is no connector', f"this version has: {known}")])
+        raise ConfigError([Problem("connector", f'"{name[:40]}" is not a connector', f"this version has: {known}")])
     try:
         found = cast("ConnectorType", import_module(module).CONNECTOR)
     except ModuleNotFoundError as error:

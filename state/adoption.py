@@ -73,7 +73,7 @@ def mapping_number(connection: sqlite3.Connection, stream: int, version: str) ->
 
 
 def recognised(reading: Reading, memory: Memory, on_change: OnChange) -> Decision:
-    """Decide what becomes of a record of which only the hash was known. Pure.
+    """Decide what becomes of a record that was known only by its hash. Pure.
 
     Under the mapping it was sent with, its fingerprints show whether it has changed since. Under any other mapping the
     two cannot be compared, and this reading becomes the new baseline.
@@ -94,7 +94,8 @@ def recognised(reading: Reading, memory: Memory, on_change: OnChange) -> Decisio
 def settle_accounts(
     connection: sqlite3.Connection, stream: int, changes: Sequence[Decision], memories: Mapping[str, Memory]
 ) -> None:
-    """List adopted records in their batches again and delete what was remembered of them; call once they have rows."""
+    """List adopted records in their batches again and delete what was remembered about them; call once they have
+    rows."""
     for change in changes:
         memory = memories.get(change.reading.id)
         if memory is None:

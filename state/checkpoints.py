@@ -62,10 +62,10 @@ class Checkpoints:
         if self.is_overwritten or is_changed or self._is_another_log():
             self.is_overwritten = True
             raise LedgerLost(
-                f"the file {self._path if is_changed else self._wal} was changed by another program while this process"
-                " uses it: it stops before it sends anything more",
+                f"the file {self._path if is_changed else self._wal} was changed by another program while this "
+                "process was using it: this process stops before it sends anything more",
                 hint="let other programs open it read-only (`sqlite3 -readonly`), and restore a backup only while the"
-                " daemon is stopped; then start it again: it goes on, or says what does not belong together",
+                " daemon is stopped; then start it again: it continues, or says which files do not belong together",
             )
 
     def after_commit(self, connection: sqlite3.Connection) -> None:
@@ -158,8 +158,8 @@ def _refuse_unreadable(file: Path) -> None:
     raise LedgerError(
         f"{file} cannot be read by this user (number {os.geteuid()}): it belongs to number {found.st_uid}, mode"
         f" {stat.S_IMODE(found.st_mode):04o}",
-        hint="give it back, nothing else is wrong with it: as root, `chown --reference` its folder and `chmod 0600`, or"
-        " run this as the user to whom it belongs",
+        hint="give it back, nothing else is wrong with it: as root, `chown --reference` its folder and "
+        "`chmod 0600`, or run this as the user that owns it",
     )
 
 

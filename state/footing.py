@@ -35,7 +35,7 @@ class Footing:
         """Raise LedgerLost if a path no longer leads to the file it led to before."""
         for path, what in self._moved():
             raise LedgerLost(
-                f"{path} was {what} while this process uses it: it stops before it sends anything more",
+                f"{path} was {what} while this process was using it: this process stops before it sends anything more",
                 hint="start it again; stop it before you move, restore or clean what belongs to its ledger",
             )
 

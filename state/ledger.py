@@ -1,4 +1,4 @@
-"""The ledger: the record of every record, batch and request. One object, opened once per process."""
+"""The ledger: everything known about records, batches and requests. One object, opened once per process."""
 
 from __future__ import annotations
 

@@ -162,9 +162,9 @@ class Outbox:
             )
 
     def oldest_pending(self, workspace: str) -> int | None:
-        """Return since when (ms) the longest-waiting lead of this workspace waits; None if nothing waits.
+        """Return since when (ms) the oldest pending lead of this workspace has waited; None if none waits.
 
-        A lead that was refused is pending anew, but it waits since the poll that queued it.
+        A lead that was refused is pending again, but counts as waiting since the poll that queued it.
         """
         with self._file.read() as connection:
             found = connection.execute(

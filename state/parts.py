@@ -1,6 +1,6 @@
 """The parts of a rejected batch: its leads are asked about in pieces until each offender stands alone.
 
-A part's number says what is known of it, and the greatest number is asked about first:
+A part's number says what is known about it, and the greatest number is asked about first:
 
 | number | part                                                                                         |
 |--------|----------------------------------------------------------------------------------------------|
@@ -95,8 +95,8 @@ _GREATEST = tuple(
 
 
 def learn_from_created(connection: sqlite3.Connection, batch: str) -> None:
-    """Conclude what a created part tells of the parts that wait: its second half is halved, and those of which nothing
-    is known go back to the queue. A batch that is no part, as nearly all, tells nothing."""
+    """Conclude from a created part what is known about the parts that wait: its second half is halved, and those about
+    which nothing is known go back to the queue. A batch that is not a part, as nearly all are, tells nothing."""
     part = connection.execute("SELECT part FROM batches WHERE name = ?", (batch,)).fetchone()["part"]
     if part is None or is_sent_again(part):
         return

@@ -134,7 +134,7 @@ class Queues:
             return {row["key"]: _leads(row) for row in rows}
 
     def whole(self, key: int) -> dict[str, object]:
-        """Return everything known of one record: the ledger's columns, `stream_name` and `workspace`."""
+        """Return everything known about one record: the ledger's columns, `stream_name` and `workspace`."""
         with self._file.read() as connection:
             return dict(
                 connection.execute(

@@ -40,7 +40,7 @@ _OLDEST = {"drift": ("since", DRIFTED), "orphaned": ("orphaned", "orphaned IS NO
 
 
 class Records:
-    """The records of all streams, without what is sent of them."""
+    """The records of all streams, apart from their delivery."""
 
     def __init__(self, file: LedgerFile, clock: Clock, hasher: Hasher) -> None:
         self._file = file
@@ -61,7 +61,8 @@ class Records:
         return found
 
     def note_alike(self, stream: int, alike: Callable[[str], str], after: int) -> int | None:
-        """Write the form of some records behind the key `after`; return the last key, None if there are no more."""
+        """Write the form of some records with keys greater than `after`; return the last key, None if there are no
+        more."""
         with self._file.write() as connection:
             rows = connection.execute(
                 "SELECT key, id FROM records WHERE stream = ? AND key > ? ORDER BY key LIMIT ?", (stream, after, _CHUNK)
@@ -214,7 +215,7 @@ class Records:
             return [Sampled(row["id"], row["modified"], row["version"], row["source_fp"], row["lead"]) for row in rows]
 
     def knows_none(self, stream: int) -> bool:
-        """Return True if nothing was ever read of the stream, as far as ledger and receipts know."""
+        """Return True if nothing was ever read from the stream, as far as ledger and receipts know."""
         with self._file.read() as connection:
             found = connection.execute("SELECT 1 FROM records WHERE stream = ? LIMIT 1", (stream,)).fetchone()
             return found is None and not remembers(connection, stream)

@@ -495,7 +495,7 @@ def _elsewhere(row: StreamRow, stream: DeclaredStream) -> LedgerUntrusted:
     return LedgerUntrusted(
         f"leads of the stream {stream.name} were sent to {was}, and the base_url of its workspace {stream.workspace} is"
         f" now that of {now}: the ledger knows them as delivered, so they would never be sent there",
-        hint="give each its own [ledger] path; if it is the same ClosingDealz all the time, behind a proxy say:"
+        hint="give each its own [ledger] path; if it is still the same ClosingDealz, behind a proxy for example:"
         f" closingdealz-sync ledger rename-stream {stream.name} {stream.name}",
     )
 

@@ -70,7 +70,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "sync.trial.selftest.command:selftest",
         "Kill the program repeatedly and check that it keeps its promise.",
     ),
-    "paths": ("sync.commands.paths:paths", "Let the service write to the folders outside its own that [ledger] names."),
+    "paths": ("sync.commands.paths:paths", "Allow the service to write to folders of [ledger] outside its own."),
     "completion": ("sync.commands.completion:completion", "Print a script that completes commands in a shell."),
     "docs": ("sync.commands.docs:docs", "Show a page of the documentation, or list the pages."),
     "manual": ("sync.commands.manual:manual", "Print the man page."),
@@ -153,8 +153,8 @@ def _refuse_clock() -> None:
     try:
         time.time()
     except OverflowError as error:
-        what = "the clock shows a time after the year 2262, which no program here can hold"
-        raise ConfigError([Problem("this machine", what, "set it: `timedatectl` shows what it says")]) from error
+        what = "the clock shows a time after the year 2262, which this program cannot represent"
+        raise ConfigError([Problem("this machine", what, "set it: `timedatectl` shows its present setting")]) from error
 
 
 def _meant(word: str) -> str:
@@ -201,8 +201,11 @@ def _bug(error: Exception, *, debug: bool) -> int:
         traceback.print_exception(error)
         return EXIT_BUG
     kind = type(error)
-    _say(f"this is a fault of the program ({kind.__module__}.{kind.__qualname__})")
-    click.echo("  hint: run it again with --debug and report what it prints; it may show data, so look first", err=True)
+    _say(f"this is a defect of the program ({kind.__module__}.{kind.__qualname__})")
+    click.echo(
+        "  hint: run it again with --debug and report what it prints; read it first, because it may contain data",
+        err=True,
+    )
     return EXIT_BUG
 
 

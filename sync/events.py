@@ -69,7 +69,8 @@ EVENTS: dict[str, Event] = {
     ),
     "source_api_ends": Event(
         "warning",
-        "Something that the configuration uses of a source's API ends in `days`, or has ended (below 0); once a day.",
+        "A part of a source's API that the configuration uses ends in `days` days, or has ended (below 0); logged "
+        "once a day.",
         ("source", "what", "date", "days", "cure"),
     ),
     "config_warning": Event("warning", "Something in the configuration deserves a look.", ("where", "problem")),
@@ -78,18 +79,20 @@ EVENTS: dict[str, Event] = {
     ),
     "recovered": Event(
         "warning",
-        "The last process was cut off while a batch was on its way: its outcome by the receipt, or in doubt.",
+        "The last process was cut off while a batch was on its way: the batch has the outcome that its receipt "
+        "records, or is in doubt.",
         ("workspace", "batch", "leads", "outcome"),
     ),
     "left_on_the_wire": Event(
         "warning",
-        "An older process may still have batches on the wire: they are left to it until no answer can arrive any more.",
+        "An older process may still have batches on the wire: they are left to it until an answer can no longer "
+        "arrive.",
         ("batches", "seconds"),
     ),
     "answered_late": Event(
         "warning",
-        "A batch was answered after another process had put it in doubt: `settled` leads are settled by that. Nothing "
-        "changes if a person had settled it before; `state` is then its state in the ledger.",
+        "A batch was answered after another process had put it in doubt: the answer settles `settled` leads. If a "
+        "person had already settled the batch, nothing changes, and `state` is its state in the ledger.",
         ("workspace", "batch", "verdict", "settled", "state"),
     ),
     "receipts_mended": Event(
@@ -119,7 +122,7 @@ EVENTS: dict[str, Event] = {
     ),
     "first_scan": Event(
         "info",
-        "A stream is read for the first time: about how many records there are, and how long they take at most.",
+        "A stream is read for the first time: roughly how many records there are, and how long they take at most.",
         ("stream", "records", "seconds"),
     ),
     "first_scan_over": Event(
@@ -151,7 +154,7 @@ EVENTS: dict[str, Event] = {
     ),
     "children_cut": Event(
         "info",
-        "Records of this page have more children than `limit` allows: how many were left out, the last in order.",
+        "Records of this page have more children than `limit` allows: how many were left out; the last in order are.",
         ("stream", "child", "records", "left_out", "example"),
     ),
     "poll_failed": Event(
@@ -171,7 +174,7 @@ EVENTS: dict[str, Event] = {
     ),
     "field_lost": Event(
         "warning",
-        "Every lead of a poll lost a mapped field: no value that the source has there could be used.",
+        "Every lead of a poll lost a mapped field: none of the source's values for it could be used.",
         ("stream", "field", "rule", "leads", "hint"),
     ),
     "sweep": Event(
@@ -239,8 +242,8 @@ EVENTS: dict[str, Event] = {
     "job_failed": Event("error", "A defect of this program ended a job; the others go on.", ("job", "error", "trace")),
     "stalled": Event(
         "error",
-        "Work that was begun does not proceed, or a thread is gone (then without `limit`): the watchdog is not fed any "
-        "more, so systemd restarts the daemon.",
+        "Work that was begun does not proceed, or a thread is gone (then without `limit`): the watchdog is no longer "
+        "fed, so systemd restarts the daemon.",
         ("part", "seconds", "limit"),
     ),
     "moves_again": Event("info", "What had stalled proceeds; the watchdog is fed again.", ("part",)),
@@ -251,18 +254,19 @@ EVENTS: dict[str, Event] = {
     ),
     "poke_off": Event(
         "warning",
-        "The socket for `poke` cannot be made beside the ledger; polls go on in their rhythm.",
+        "The socket for `poke` cannot be created beside the ledger; polls continue on schedule.",
         ("error",),
     ),
     "listen_failed": Event(
         "warning",
-        "The channels of this source (`listen`) cannot be listened to; tried again until it works. Polls go on in "
-        "their rhythm. Once for each outage.",
+        "The channels of this source (`listen`) cannot be listened to; this is retried until it works. Polls continue "
+        "on schedule. Logged once for each outage.",
         ("source", "error", "hint"),
     ),
     "clock_set": Event(
         "warning",
-        "The machine's clock was set while the daemon runs: polls keep their rhythm, `cron` follows the new time.",
+        "The machine's clock was set while the daemon was running: polls keep their intervals, `cron` follows the new "
+        "time.",
         ("seconds",),
     ),
     "gave_up": Event(

@@ -29,7 +29,7 @@ def foreign_package(root: Path = _ROOT) -> str:
 
 
 def foreign_file() -> str:
-    """Return the same of any file that is not as it was installed. Slow: for where something went wrong already."""
+    """Return the same for any file that is not as it was installed. Slow: for use once something has gone wrong."""
     import base64
     import hashlib
     from importlib.metadata import PackageNotFoundError, distribution

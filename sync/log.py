@@ -59,7 +59,7 @@ _listeners: list[Listener] = []
 
 @contextmanager
 def heard_by(listener: Listener) -> Iterator[None]:
-    """Let a listener hear all events until the end of the context."""
+    """Pass all events to a listener until the end of the context."""
     _listeners.append(listener)
     try:
         yield
@@ -84,7 +84,7 @@ def emit(event: str, **fields: object) -> None:
 
 
 def emit_quietly(event: str, **fields: object) -> None:
-    """Log an event at debug, whatever its own level is; listeners hear it as ever."""
+    """Log an event at debug, whatever its own level is; listeners hear it as usual."""
     _emit(event, "debug", fields)
 
 

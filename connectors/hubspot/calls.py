@@ -293,12 +293,12 @@ def _absence(call: Call) -> str:
 
 
 def read_token(source: str, options: HubspotSource) -> Secret:
-    """Return the token. Raises ConfigError if it cannot be read, or holds characters that no token has."""
+    """Return the token. Raises ConfigError if it cannot be read, or contains characters that a token cannot have."""
     key = f"sources.{source}.token"
     token = options.token.read(key=key)
     text = token.reveal()
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise ConfigError([Problem(key, "holds characters that no token has", "copy the token again")])
+        raise ConfigError([Problem(key, "contains characters that a token cannot have", "copy the token again")])
     return token
 
 

@@ -94,7 +94,7 @@ class _ObjectCheck:
             yield Finding("error", f"{SCOPE}: {error.message}", error.hint)
             return
         call = f"GET {FAMILIES[self._options.api].paths['members'].format(list=found.id)}"
-        yield Finding("ok", f"{SCOPE}: granted; only members of the list {found.name!r} are wanted ({call})")
+        yield Finding("ok", f"{SCOPE}: granted; only members of the list {found.name!r} are read ({call})")
         if found.filling:
             yield Finding("warning", f"HubSpot is still filling the list {found.name!r}", "the stream waits for that")
         if not filled:
@@ -141,7 +141,7 @@ class _ObjectCheck:
     def _label(self, name: str, of: Property) -> Iterator[Finding]:
         match of.naming:
             case "value":
-                what = f"{of.name} of {name} is no list of choices: label({of.name}) is its value"
+                what = f"{of.name} of {name} is not a list of choices: label({of.name}) is its value"
                 yield Finding("warning", what, f"write {of.name}")
                 return
             case "owners" | "users":

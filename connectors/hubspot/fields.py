@@ -20,10 +20,10 @@ PIPELINES = ("pipeline", "hs_pipeline")
 
 GONE_HINT = "restore it in HubSpot if it was deleted, else map another one: sensitive data cannot be read"
 LACKING_HINT = (
-    "its definition is there: may the token see its values (scopes, sensitive data)? It is looked at again at each try"
+    "its definition exists: may the token see its values (scopes, sensitive data)? It is checked again at each try"
 )
 
-SOME_HINT = "it may just have been deleted or given back in HubSpot: it is looked at again at the next try"
+SOME_HINT = "it may just have been deleted or restored in HubSpot: it is checked again at the next try"
 
 
 @dataclass(frozen=True, slots=True)

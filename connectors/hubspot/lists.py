@@ -46,7 +46,7 @@ def find_list(account: HubSpotCalls, name: str, wanted: str) -> RecordList:
     try:
         row = account.ask(_named(name, wanted), lambda body: one_of(body.get("list")))
     except NotThere:
-        _refuse(account, f"there is no list {wanted!r} of {name}", "look at its name in HubSpot, or write its id")
+        _refuse(account, f"there is no list {wanted!r} of {name}", "check its name in HubSpot, or write its id")
     # HubSpot computes nothing for a manual list, and a deleted list stays in PROCESSING.
     filling = row.get("processingStatus") == "PROCESSING" and row.get("processingType") != "MANUAL"
     found = RecordList(id_of(row, "listId"), str(row.get("name") or wanted), id_of(row, "objectTypeId"), filling)
@@ -85,7 +85,7 @@ def members_of(account: HubSpotCalls, of: RecordList) -> frozenset[int]:
         what = f"HubSpot shows {len(found):,} of the {first.total:,} members of the list {of.name!r}"
         account.unavailable(what, "it resumes automatically")
     if not found:
-        hint = "the stream waits until it has some; if nobody is wanted any more, remove the stream"
+        hint = "the stream waits until it has some; if none are wanted any more, remove the stream"
         _refuse(account, f"the list {of.name!r} has no members", hint)
     return frozenset(found)
 

@@ -105,7 +105,7 @@ class HubspotSource(_HubSpotTable):
         timedelta(minutes=60),
         ge=timedelta(minutes=1),
         le=timedelta(days=2),
-        description="How late HubSpot's search may show a change: so long afterwards everything is searched once more.",
+        description="How late HubSpot's search may show a change: after that time everything is searched once more.",
     )
     bin_every: Duration = Field(
         timedelta(days=1),

@@ -102,7 +102,7 @@ def category_of(reply: Reply) -> str:
 
 
 def scopes_of(body: Mapping[str, Json] | None) -> list[str]:
-    """Return the scopes of which one is missing, as the body's context or its errors name them."""
+    """Return the scopes that the body's context or its errors name; at least one of them is missing."""
     if body is None:
         return []
     errors = body.get("errors")

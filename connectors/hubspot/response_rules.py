@@ -223,12 +223,12 @@ def _without_scope(reply: Reply, _: CallAttempt) -> ResponseClass:
 
 
 def _without_rights(reply: Reply, _: CallAttempt) -> ResponseClass:
-    hint = "the user who made the token lost rights: let a super admin make it anew"
+    hint = "the user who made the token lost rights: have a super admin create a new one"
     return Denied(f"the token's user may not do this ({reply.status}{reply.reference})", hint)
 
 
 def _elsewhere(reply: Reply, _: CallAttempt) -> ResponseClass:
-    return Denied(f"answers {reply.status}: it wants to be called elsewhere", "is base_url right?")
+    return Denied(f"answers {reply.status}, which is not an answer of the API", "is base_url right?")
 
 
 def _no_proxy(_: Reply, __: CallAttempt) -> ResponseClass:

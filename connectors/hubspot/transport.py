@@ -195,7 +195,7 @@ def _reply(status: int, headers: Mapping[str, str], content: str | bytes | None)
     return Reply(status, lowered, body if isinstance(body, dict) else None, len(content or b""))
 
 
-_TLS_FAILURE = ("makes no TLS connection", "is base_url right? Behind an inspecting proxy set ca_file")
+_TLS_FAILURE = ("cannot be connected to by TLS", "is base_url right? Behind an inspecting proxy set ca_file")
 
 
 def _unreachable(error: Exception, timeout: float, *, late: bool) -> Unreachable:
@@ -209,12 +209,12 @@ def _unreachable(error: Exception, timeout: float, *, late: bool) -> Unreachable
         case ProxyError():
             return Unreachable("cannot be reached through the proxy", "look at proxy")
         case NameResolutionError():
-            return Unreachable("has a name that cannot be resolved", "look at DNS and base_url")
+            return Unreachable("has a name that cannot be resolved", "check DNS and base_url")
         case ConnectTimeoutError() | NewConnectionError():
-            return Unreachable("cannot be connected to", "look at the network and base_url")
+            return Unreachable("cannot be connected to", "check the network and base_url")
         case ReadTimeoutError() | TimeoutError():
             return Unreachable(f"does not answer within {timeout:g} s")
-    return Unreachable("broke the connection off")
+    return Unreachable("broke off the connection")
 
 
 def _no_tls(error: Exception) -> Unreachable:

@@ -186,7 +186,7 @@ def search_is_blind(crm: Crm, name: str) -> tuple[str, str] | None:
     if not rows or not _is_old(rows[0], search.property, crm.account.now().timestamp() * 1000):
         return None
     what = f"{name}: a search by {search.property!r} finds nothing, although there are records"
-    return what, "nothing new would ever be seen: ask HubSpot's support, or look whether the token may search them"
+    return what, "nothing new would ever be seen: ask HubSpot's support, or check whether the token may search them"
 
 
 def _is_old(row: HubSpotRow, modified: str, now: float) -> bool:

@@ -23,7 +23,7 @@ _HOURS = SalesforceFault(
     "refused", "the user may not log in at this hour", "Setup, Profiles, the user's profile, Login Hours"
 )
 _TOO_MANY_LOGINS = SalesforceFault(
-    "refused", "there were too many logins of this user", "wait an hour; see who else logs in as it"
+    "refused", "this user has logged in too often", "wait an hour; see who else logs in as this user"
 )
 _APPLICATION = SalesforceFault("refused", "client_id or client_secret is wrong", f"{APP}, Settings, OAuth Settings")
 _TOKEN = SalesforceFault("refused", "the security token is missing or old", "set security_token")
@@ -83,7 +83,7 @@ ACCESS: dict[str, SalesforceFault] = {
     "INVALID_NEW_PASSWORD": SalesforceFault(
         "refused",
         "the user must choose a new password first",
-        "log in as it once with a browser, and write the new one into password",
+        "log in once as that user with a browser, and write the new one into password",
     ),
     "INVALID_LOGIN_IP": _ADDRESS,
     "LOGIN_RESTRICTED": _ADDRESS,
@@ -136,7 +136,7 @@ _BY_WORDS: tuple[tuple[str, SalesforceFault], ...] = (
     ),
     (
         "request not supported on this domain",
-        SalesforceFault("refused", "client credentials are not taken here", "domain must be My Domain"),
+        SalesforceFault("refused", "client credentials are not accepted here", "domain must be My Domain"),
     ),
     (
         "user hasn't approved this consumer",
@@ -205,7 +205,7 @@ def login_fault(code: object, message: object) -> SalesforceFault:
         code = found[1]  # a SOAP fault without details
     if code in {None, 200, "UNKNOWN_EXCEPTION_CODE"}:
         return SalesforceFault(
-            "later", "a page answers the login instead of Salesforce", "see whether a proxy is in between"
+            "later", "a web page answers the login instead of Salesforce", "see whether a proxy is in between"
         )
     if isinstance(code, int):
         if code >= 500 or code in {408, 420, 429}:
@@ -213,7 +213,7 @@ def login_fault(code: object, message: object) -> SalesforceFault:
                 "later", f"Salesforce does not answer the login (HTTP {code})", "see status.salesforce.com"
             )
         return SalesforceFault(
-            "refused", f"the login leads nowhere (HTTP {code})", "look at domain: it must be My Domain"
+            "refused", f"the login leads nowhere (HTTP {code})", "check domain: it must be My Domain"
         )
     return _coded(str(code or ""), str(message or ""))
 
@@ -228,7 +228,7 @@ def _coded(code: str, message: str) -> SalesforceFault:
     fault = ACCESS.get(code.upper()) or by_words or _AT_LOGIN.get(code.upper())
     if fault is None:
         return SalesforceFault(
-            "refused", f"the login is not accepted{shown_code(code)}", "look at auth and domain; Setup, Login History"
+            "refused", f"the login is not accepted{shown_code(code)}", "check auth and domain; Setup, Login History"
         )
     # The code stays beside our words: Salesforce's own pages and support go by it.
     return SalesforceFault(fault.kind, fault.what + shown_code(code), fault.hint)

@@ -81,7 +81,9 @@ def _version(client: Client, spec: StreamSpec) -> Iterator[Finding]:
     if used not in there:
         newest = there[-1] if there else "none"
         yield Finding(
-            "error", f"api_version {used} is not there; the newest is {newest}", "set api_version to one that is there"
+            "error",
+            f"api_version {used} does not exist; the newest is {newest}",
+            "set api_version to one that is there",
         )
     elif there.index(used) < OLD:
         what = f"api_version {used} is among the oldest, which Salesforce retires"

@@ -57,7 +57,7 @@ class NotAccessible(Doubtful):
 
 
 class FieldRefused(SourceRefused):
-    """A query was refused because of a field, whatever the object's description says of it.
+    """A query was refused because of a field, whatever the object's description says about the field.
 
     `column` and `entity` are the names of the field and its object, "" if they are not known.
     """
@@ -75,12 +75,12 @@ _BY_CODE: dict[str, SalesforceFault] = {
     "INVALID_QUERY_LOCATOR": SalesforceFault("locator", "the rest of a result is gone"),
     "INVALID_FIELD": SalesforceFault(
         "field",
-        "a field is not there, or the user may not see it",
+        "a field does not exist, or the user may not see it",
         f"grant Read on the field: {PERMISSIONS}, Object Settings, or change the mapping",
     ),
     "INVALID_TYPE": SalesforceFault(
         "refused",
-        "an object is not there, or the user may not read it",
+        "an object does not exist, or the user may not read it",
         f"grant Read and View All on the object: {PERMISSIONS}, Object Settings",
     ),
     "INSUFFICIENT_ACCESS": SalesforceFault(
@@ -96,7 +96,7 @@ _BY_CODE: dict[str, SalesforceFault] = {
     ),
     "UNSUPPORTED_API_VERSION": SalesforceFault("refused", "this version of the API is retired", "raise api_version"),
     "MALFORMED_QUERY": SalesforceFault(
-        "refused", "Salesforce does not understand the query", "look at object, via and mapping"
+        "refused", "Salesforce does not understand the query", "check object, via and mapping"
     ),
     "INVALID_QUERY_FILTER_OPERATOR": SalesforceFault(
         "refused", "a field cannot be compared like this", "via must be a look-up field of the child"
@@ -110,8 +110,8 @@ _BY_CODE: dict[str, SalesforceFault] = {
 
 _BY_STATUS: dict[int, SalesforceFault] = {
     401: SalesforceFault("session", "the session is not accepted"),
-    403: SalesforceFault("refused", "Salesforce refuses this", f"look at the user's permissions: {PERMISSIONS}"),
-    404: SalesforceFault("absent", "Salesforce has nothing there", "look at object; the user must have Read on it"),
+    403: SalesforceFault("refused", "Salesforce refuses this", f"check the user's permissions: {PERMISSIONS}"),
+    404: SalesforceFault("absent", "Salesforce finds nothing there", "check object; the user must have Read on it"),
     407: SalesforceFault("refused", "the proxy wants a password", "write it into proxy"),
     410: SalesforceFault("refused", "this version of the API is retired", "raise api_version"),
     414: SalesforceFault("long", "the request's address is too long"),
@@ -143,12 +143,12 @@ def fault_of(status: int, content: object) -> SalesforceFault:
 def _of_class(status: int) -> SalesforceFault:
     if 300 <= status < 400:
         return SalesforceFault(
-            "refused", "Salesforce answers from another place", "was My Domain renamed? Copy it from Setup, My Domain"
+            "refused", "Salesforce answers from another host", "was My Domain renamed? Copy it from Setup, My Domain"
         )
     # 406 and 420 come now and then, without a body and without a reason.
     if status >= 500 or status in {406, 408, 420, 429}:
         return SalesforceFault("later", "Salesforce failed", "see status.salesforce.com")
-    return SalesforceFault("refused", "Salesforce refuses the request", "look at object, via and mapping")
+    return SalesforceFault("refused", "Salesforce refuses the request", "check object, via and mapping")
 
 
 def _first_error(content: object) -> tuple[str, str]:

@@ -53,7 +53,7 @@ class SalesforceWindow:
 
 @dataclass(frozen=True, slots=True)
 class SalesforceLane:
-    """The position of a lane of changes. `of` is `object.field`: a lane of another pair begins anew."""
+    """The position of a lane of changes. `of` is `object.field`: a lane of another pair starts from scratch."""
 
     of: str
     through: int

@@ -52,7 +52,7 @@ class Jwt(_SalesforceTable):
     username: Text = Field(description="The user it acts as; the app must be pre-authorised for it.")
     private_key: SecretRef = Field(description="The RSA private key (PEM) whose certificate the app holds.")
     audience: Domain | None = Field(
-        None, description='Whom the assertion is for: the domain, unless the organisation wants "login" or "test".'
+        None, description='The audience of the assertion: the domain, unless the organisation wants "login" or "test".'
     )
 
 
@@ -126,7 +126,7 @@ class SalesforceSource(_SalesforceTable):
         if self.domain is None and flow in {"client_credentials", "jwt"}:
             raise ValueError('needs a domain: My Domain, such as "acme.my"')
         if flow == "client_credentials" and self.domain and is_login_host(self.domain):
-            raise ValueError("client credentials are not taken at login or test: domain must be My Domain")
+            raise ValueError("client credentials are not accepted at login or test: domain must be My Domain")
         if flow == "password" and float(self.api_version) > LAST_SOAP_VERSION:
             raise ValueError(f"a password logs in by SOAP, which ended with api_version {LAST_SOAP_VERSION}.0")
         return self
@@ -160,8 +160,8 @@ class SalesforceStream(_SalesforceTable):
     object: ApiName = Field(description="The object to read, by its API name: Account, Contact, Lead, Invoice__c.")
     converted: Literal["skip", "read"] = Field(
         "skip",
-        description="Of Lead, also as a child: whether converted leads are read. They live on as contacts and "
-        "accounts, so a person would come twice.",
+        description="For Lead, also as a child: whether converted leads are read. They live on as "
+        "contacts and accounts, so a person would be read twice.",
     )
     reread: bool = Field(
         False,

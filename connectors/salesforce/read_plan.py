@@ -104,7 +104,7 @@ def plan_of(client: Client, spec: StreamSpec) -> SalesforceReadPlan:
 
 def _gaps(spec: StreamSpec, missing: Sequence[tuple[str, Missing]]) -> Iterator[str]:
     kinds = {
-        True: "fields that are not there or that the user may not see",
+        True: "fields that do not exist or that the user may not see",
         False: "what cannot be asked for like this",
     }
     for can_be_granted, words in kinds.items():
@@ -185,7 +185,7 @@ class _Planning:
         if schema.name != "Lead" or self._options.converted == "read":
             return
         if not schema.has("IsConverted"):
-            what = "Lead.IsConverted is not there, or the user may not see it: converted leads cannot be left out"
+            what = "Lead.IsConverted does not exist, or the user may not see it: converted leads cannot be left out"
             raise self._refusal(what, 'grant Read on the field, or set converted = "read"', schema)
         yield Exclusion("IsConverted", True, "converted leads, which live on as contacts and accounts")
 

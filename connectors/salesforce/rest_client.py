@@ -312,7 +312,7 @@ class Client(Budgeted):
         except (requests.exceptions.RequestException, OSError) as error:
             raise connection_error(error, self.account.source, stream) from None
         except (ValueError, RecursionError):
-            raise unclear("it is no JSON", self.account.source, stream) from None
+            raise unclear("it is not JSON", self.account.source, stream) from None
 
     def _client(self, token: Token) -> Salesforce:
         """Return the library's client for this session. A client keeps its session and host for good, so another

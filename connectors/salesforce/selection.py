@@ -33,7 +33,7 @@ class Missing:
     @property
     def what(self) -> str:
         """Return the problem, as it follows the field's name."""
-        return "is not there, or the user may not see it" if self.doubted else "cannot be asked for like this"
+        return "does not exist, or the user may not see it" if self.doubted else "cannot be asked for like this"
 
     @property
     def cure(self) -> str:

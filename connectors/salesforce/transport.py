@@ -154,30 +154,28 @@ def connection_error(
     exceptions = requests.exceptions
     if not isinstance(error, exceptions.RequestException):
         # all that comes from sockets is wrapped: this is the file of certificates
-        what, hint = "the certificates to trust cannot be read", "look at ca_file, or at $REQUESTS_CA_BUNDLE"
+        what, hint = "the certificates to trust cannot be read", "check ca_file, or $REQUESTS_CA_BUNDLE"
         return SourceRefused(what, hint=hint, source=source, stream=stream)
     if isinstance(error, AnswerTooLarge):
         what = f"an answer is longer than {LONGEST_ANSWER >> 20} MiB"
         hint = "fewer records are asked for at once; if it is of one record, map fewer fields"
         return Slow(what, hint=hint, source=source, stream=stream)
     if isinstance(error, exceptions.Timeout):
-        what, hint = "Salesforce did not answer in time", "the poll is tried again; raise timeout if it is often so"
+        what, hint = "Salesforce did not answer in time", "the poll is tried again; raise timeout if this happens often"
     elif isinstance(error, exceptions.ProxyError):
-        what, hint = "the proxy does not let us through", "look at proxy and at the proxy's own log"
+        what, hint = "the proxy does not let us through", "check proxy, and the proxy's own log"
     elif isinstance(error, exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
-        what = "the certificate of the other side is not accepted"
+        what = "the server's certificate is not accepted"
         hint = "behind an inspecting proxy set ca_file to its certificate; domain must be My Domain"
         return SourceRefused(what, hint=hint, source=source, stream=stream)
     elif isinstance(error, exceptions.JSONDecodeError):
-        return unclear("it is no JSON", source, stream)
+        return unclear("it is not JSON", source, stream)
     elif isinstance(error, exceptions.InvalidSchema | exceptions.InvalidURL | exceptions.MissingSchema):
-        return SourceRefused(
-            "the address cannot be used", hint="look at domain and proxy", source=source, stream=stream
-        )
+        return SourceRefused("the address cannot be used", hint="check domain and proxy", source=source, stream=stream)
     elif _is_unresolved(error):
-        what, hint = "the name of Salesforce's host cannot be resolved", "look at domain and the machine's DNS"
+        what, hint = "the name of Salesforce's host cannot be resolved", "check domain and the machine's DNS"
     else:
-        what, hint = "the connection to Salesforce failed", "look at domain and the network; the poll is tried again"
+        what, hint = "the connection to Salesforce failed", "check domain and the network; the poll is tried again"
     return SourceUnavailable(what, hint=hint, source=source, stream=stream)
 
 

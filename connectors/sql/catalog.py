@@ -152,7 +152,7 @@ _LISTINGS: Mapping[str, Callable[[Connection], list[Listed]]] = {
 
 
 def table_shape(database: Database, relation: Relation, stream: str | None = None) -> TableShape:
-    """Return the shape of a table or view; nothing is known of a query's."""
+    """Return the shape of a table or view; that of a query is not known."""
     if relation.query is not None:
         return TableShape(None, None, None, None)
     if database.backend == "duckdb":

@@ -39,12 +39,12 @@ NOT_ALLOWED_IN = Cause(
     "the user may not use this database, or there is none of that name",
     "fix the database's name in url, or grant the user SELECT on what it reads",
 )
-NO_TABLE = Cause(False, "the table does not exist", "fix table or query, or grant access; `check` names the nearest")
+NO_TABLE = Cause(False, "the table does not exist", "fix table or query, or grant access; `check` names similar ones")
 NO_COLUMN = Cause(False, "the column does not exist", "fix the mapping or the stream's keys; see what `check` says")
 TWICE = Cause(
     False,
-    "there are two columns of one name",
-    "name the columns in query instead of *, each with its table (c.id), and rename one of two: a.id AS address_id",
+    "there are two columns of the same name",
+    "name the columns in query instead of *, each with its table (c.id), and rename one of them: a.id AS address_id",
 )
 SYNTAX = Cause(False, "the database does not understand the query", "try it in the database's own shell")
 WRITES = Cause(False, "the query tries to write", "only a SELECT that changes nothing can be a source")
@@ -92,12 +92,12 @@ OUT_OF_MEMORY = Cause(
 )
 GONE = Cause(True, "the connection to the database was lost", "see whether the server is up; the poll resumes")
 REACH = Cause(
-    True, "the database cannot be reached", "see whether it is up, and host and port in url", "unreachable", "no answer"
+    True, "the database cannot be reached", "check that it is up, and host and port in url", "unreachable", "no answer"
 )
 UNRESOLVED = replace(
     REACH, hint="see whether this machine's name service answers (/etc/resolv.conf), or write the address in url"
 )
-CROWDED = Cause(True, "the database has no connection or memory left", "raise its limits, or look who uses it")
+CROWDED = Cause(True, "the database has no connection or memory left", "raise its limits, or see who uses it")
 SLOW = Cause(
     True, "the statement took too long and was cancelled", "index the modified column, or raise timeout", "slow"
 )
@@ -114,8 +114,10 @@ SERIAL = Cause(True, "the statement collided with another transaction", "the pol
 NOT_READY = Cause(
     True, "the table is not ready to be read", "a materialized view needs its first REFRESH MATERIALIZED VIEW"
 )
-IDLE = Cause(True, "the server ended the transaction because it idled", "this machine is overloaded, or was suspended")
-OPTION = Cause(False, "url holds an option or a value that the driver refuses", "look at what follows the ? in url")
+IDLE = Cause(
+    True, "the server ended the transaction because it was idle", "this machine is overloaded, or was suspended"
+)
+OPTION = Cause(False, "url holds an option or a value that the driver refuses", "check what follows the ? in url")
 POOLER = Cause(
     False,
     "the pooler refuses an option of url",
@@ -127,17 +129,19 @@ FILE = Cause(
     "it must exist and be readable by this user; in WAL mode its folder must be writable. A service sees nothing below"
     " /home, /root and /tmp: move it, to /srv say, or allow it with `systemctl edit` ([Service] ProtectHome=read-only)",
 )
-FOLDER = Cause(False, "url names a folder, not a SQLite file", "write the file's name behind the folder's")
-DAMAGED = Cause(False, "the file is damaged or no SQLite database", "see whether url names the right file")
-DISK = Cause(True, "the database's disk failed", "look into the database's own log")
-UNKNOWN_LATER = Cause(True, "the database failed", "look into the database's own log")
+FOLDER = Cause(False, "url names a folder, not a SQLite file", "add the file's name after the folder's")
+DAMAGED = Cause(False, "the file is damaged or not a SQLite database", "see whether url names the right file")
+DISK = Cause(True, "the database's disk failed", "see the database's own log")
+UNKNOWN_LATER = Cause(True, "the database failed", "see the database's own log")
 UNKNOWN = Cause(False, "the database refuses the statement", "try it in the database's own shell")
-NO_START = Cause(False, "the driver refuses to connect", "look at url: the database's name, and what follows the ?")
-PROGRAM = Cause(False, "the statement cannot be built for this database", "look at url and the stream's keys")
-DRIVER = Cause(False, "the driver cannot do what is asked of it", "look at the options in url and at the columns read")
+NO_START = Cause(False, "the driver refuses to connect", "check url: the database's name, and what follows the ?")
+PROGRAM = Cause(False, "the statement cannot be built for this database", "check url and the stream's keys")
+DRIVER = Cause(
+    False, "the driver cannot do what is asked of it", "check the options in url and the columns that are read"
+)
 NO_LOGIN = Cause(
     False,
-    "the driver cannot log in as this server demands",
+    "the driver cannot log in the way this server demands",
     "connect by TLS, or `pip install cryptography` for password methods that need it",
 )
 CERTIFICATE = Cause(
@@ -156,7 +160,7 @@ SERVICE = Cause(
 )
 SERVICE_BY_LDAP = Cause(
     False,
-    "the service that url or PGSERVICE names is defined by an LDAP server, which may not answer for ever",
+    "the service that url or PGSERVICE names is defined by an LDAP server, which may never answer",
     "write host and port in the service file or in url",
 )
 CHARACTER = Cause(False, "the query holds a character that the database's encoding lacks", "fix table or query")

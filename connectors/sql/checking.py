@@ -52,7 +52,7 @@ _SOME = 100_000
 """Most rows examined where no time limit applies."""
 PATIENCE = timedelta(seconds=10)
 """Time limit of one probe on which nothing depends."""
-_SWEEP_ONLY = "only the sweep finds such rows: store them alike, or convert them in query"
+_SWEEP_ONLY = "only the sweep finds such rows: store them in one form, or convert them in query"
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +272,8 @@ class _StreamCheck:
         if any("@" in str(value) for row in rows for value in row):
             what = f"key {_quoted(key)} holds e-mail addresses, and the ledger keeps keys as they are"
             hint = (
-                "name a key that says nothing of a person; the log shows numbers instead (#4711), which commands take"
+                "name a key that reveals nothing about a person; the log shows numbers instead (#4711), which "
+                "commands take"
             )
             yield Finding("warning", what, hint)
 
@@ -414,7 +415,7 @@ class _CursorLook:
         """Yield the newest value as we understand it, and whatever looks wrong about it."""
         before, newest = self._look(scale)
         if newest is None:
-            yield Finding("warning", f"newest change: cannot be told (an index on {self._column} may help)")
+            yield Finding("warning", f"newest change: cannot be determined (an index on {self._column} may help)")
             return
         now = self._context.now()
         if newest.position is not None:
@@ -455,9 +456,9 @@ class _CursorLook:
         # Unusable values sort to the ends; the sample adds some from between.
         if odd := odd_kinds([*newest.odd, *(value for value in sample if scale.position(value) is None)]):
             meant = "whole numbers" if isinstance(scale, SequenceScale) else "times that can be read"
-            yield Finding("warning", f"some values of {self._column} are no {meant}: {', '.join(odd)}", _SWEEP_ONLY)
+            yield Finding("warning", f"some values of {self._column} are not {meant}: {', '.join(odd)}", _SWEEP_ONLY)
         if written_otherwise(scale, sample):
-            what = f"some times of {self._column} are written otherwise than the rest, and do not sort among them"
+            what = f"some times of {self._column} are written differently from the rest, and do not sort among them"
             yield Finding("warning", what, _SWEEP_ONLY)
 
     def _rows(self, statement: Executable) -> Sequence[Any]:

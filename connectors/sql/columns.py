@@ -65,7 +65,7 @@ class TextEnds:
 
 
 class StreamColumns:
-    """The columns of one stream, as far as they were examined; forgotten at the start of every poll."""
+    """The columns of one stream that have been examined; forgotten at the start of every poll."""
 
     def __init__(self, database: Database, stream: str) -> None:
         self._database = database

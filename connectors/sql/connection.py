@@ -193,7 +193,7 @@ def database_time(backend: str, ask: Ask, source: str, stream: str | None) -> So
         raise SourceUnavailable(
             "the database is a replica that has replayed no change since it was started and receives none, so nobody "
             "knows how far it is",
-            hint="it goes on by itself once the replica follows its primary again; or read from the primary",
+            hint="it continues automatically once the replica follows its primary again; or read from the primary",
             source=source,
             stream=stream,
         )

@@ -97,7 +97,7 @@ def scale_by_values(values: Sequence[Any], cursor: Cursor, backend: str = "sqlit
     moments = [value for value in values if isinstance(value, date)]
     shapes = [shape for value in values if isinstance(value, str) and (shape := format_of(value))]
     if numbers + bool(moments) + bool(shapes) > 1:
-        raise UnfitCursor("holds numbers as well as times", "store them alike, or convert them in query")
+        raise UnfitCursor("holds numbers as well as times", "store them in one form, or convert them in query")
     if numbers:
         return _of_numbers(cursor, _sequence_of(values, backend)), None
     if not moments and not shapes and any(isinstance(value, bytes | bytearray | memoryview) for value in values):
@@ -108,14 +108,14 @@ def scale_by_values(values: Sequence[Any], cursor: Cursor, backend: str = "sqlit
         return _of_moments(moments, cursor), None
     if not shapes:
         raise UnfitCursor(
-            "holds text that is no time", "times must look like 2026-01-02 03:04:05 or 2026-01-02T03:04:05Z"
+            "holds text that is not a time", "times must look like 2026-01-02 03:04:05 or 2026-01-02T03:04:05Z"
         )
     shape = common_format(shapes)
     if shape is None:
         ways = " and as ".join(sorted({one.words for one in shapes})[:3])
         raise UnfitCursor(
             f"writes its times in different ways, as {ways}, so that they do not sort as time",
-            "store them alike (one separator, one offset), or convert them in query",
+            "store them in one form (one separator, one offset), or convert them in query",
         )
     return scale_of_format(shape, cursor), shape.to_json()
 

@@ -106,9 +106,9 @@ def _with_query_hint(cause: Cause, statement: str, backend: str) -> Cause:
     if cause.hint not in (SYNTAX.hint, UNKNOWN.hint):
         return cause
     if ";" in statement:
-        return replace(cause, hint="query holds one SELECT: remove the ; inside it and what follows, comments too")
+        return replace(cause, hint="query must be one SELECT: remove the ; inside it and what follows, comments too")
     if backend == "mssql" and re.search(r"\bwith\b|\border\s+by\b", statement, re.IGNORECASE):
-        return replace(cause, hint="SQL Server reads no WITH and no ORDER BY inside a subquery: make a view of it")
+        return replace(cause, hint="SQL Server allows no WITH and no ORDER BY inside a subquery: make a view of it")
     return cause
 
 
@@ -192,7 +192,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
     (r"No route|unreachable", "no route to the host"),
     (r"No such file", "there is no such socket"),
     (r"[Pp]ermission", "this user may not use the socket"),
-    (r"invalid response", "what answers there is no such database"),
+    (r"invalid response", "what answers there is not such a database"),
     (r"closed|reset|[Ll]ost|Broken pipe", "the other side hung up"),
 )
 """Reasons why a connection failed: patterns of libpq's and the operating system's words, and ours."""
@@ -416,5 +416,7 @@ def _named(cause: Cause, message: str, code: str = "") -> Cause:
         what = f"{what}: {name.replace('`', '')!r}"
     elif name:
         kind = "table" if cause is NO_TABLE else "column"
-        what = what.replace(f"the {kind}", f"the {kind} {name!r}").replace("columns of one name", f"columns {name!r}")
+        what = what.replace(f"the {kind}", f"the {kind} {name!r}").replace(
+            "columns of the same name", f"columns {name!r}"
+        )
     return replace(cause, what=f"{what} ({code})" if code else what)

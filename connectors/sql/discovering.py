@@ -45,7 +45,7 @@ def columns(database: Database, name: str) -> list[Discovered]:
     table = find_table(database, name)
     shape = table_shape(database, table.relation)
     if shape.columns is None:
-        raise SourceRefused(f"the columns of table {table.spelled} cannot be told", source=database.source)
+        raise SourceRefused(f"the columns of table {table.spelled} cannot be determined", source=database.source)
     keys = foreign_keys_of(database, table.schema)
     with database.within(PATIENCE) as quick:
         changed = {one.column.name: one for one in candidates_of(quick, table, shape)}

@@ -97,7 +97,7 @@ def row_id(values: Sequence[Any], writers: Sequence[Callable[[Any], str]] = ()) 
 
 
 def id_parts(id_: str, columns: int) -> list[str] | None:
-    """Return the texts of which `row_id` made this id; None where it cannot have made it of so many columns."""
+    """Return the texts from which `row_id` made this id; None if it cannot have made it from so many columns."""
     if columns == 1:
         return [id_]
     parts = [part.replace("~1", "/").replace("~0", "~") for part in id_.split("/")]

@@ -1,6 +1,6 @@
 """PostgreSQL's LISTEN: hears that a table may have changed, so that a poll need not wait for its turn.
 
-A notification is a hint and no more. It carries nothing that is believed, it may be lost (nobody keeps it for a client
+A notification is only a hint. It carries nothing that is believed, it may be lost (nobody keeps it for a client
 that is away), and polls go on as if it did not exist:
 https://www.postgresql.org/docs/current/sql-notify.html
 """
@@ -24,7 +24,7 @@ PROVE_EVERY = 60.0
 """Seconds without a notification after which the connection is proven by a statement: a server that vanished says
 nothing either."""
 
-_ONLY = "remove listen: only PostgreSQL has such channels, and this source is polled all the same"
+_ONLY = "remove listen: only PostgreSQL has such channels, and this source is polled on schedule anyway"
 _STANDBY = "a replica passes no notifications on: remove listen, or read from the primary"
 
 

@@ -1,6 +1,6 @@
 """Points in time as text: the common spellings of ISO 8601, one canonical form, and time zones.
 
-Instants are microseconds since 1970-01-01 UTC. Text that is no time never raises: the result is None.
+Instants are microseconds since 1970-01-01 UTC. Text that is not a time never raises: the result is None.
 """
 
 from __future__ import annotations

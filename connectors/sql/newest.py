@@ -70,10 +70,10 @@ def _kind(value: Any) -> str:
     if isinstance(value, float | Decimal) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "infinity"
     if isinstance(value, int | float | Decimal):
-        return "a number that is no time"
+        return "a number that is not a time"
     if isinstance(value, bytes | bytearray | memoryview):
         return "bytes"
-    return "a time beyond what can be read" if isinstance(value, date) else "a value that is no time"
+    return "a time beyond what can be read" if isinstance(value, date) else "a value that is not a time"
 
 
 def _kind_of_text(text: str) -> str:
@@ -83,7 +83,7 @@ def _kind_of_text(text: str) -> str:
         return "a zero date (0000-00-00)"
     if text.strip("-").lower() in ("infinity", "inf"):
         return "infinity"
-    return "a time beyond what can be read" if _begins_as_time(text) else "text that is no time"
+    return "a time beyond what can be read" if _begins_as_time(text) else "text that is not a time"
 
 
 def _begins_as_time(text: str) -> bool:

@@ -115,9 +115,9 @@ class SqlStream(_TableOrQuery):
     """Keys of `[sources.X.streams.Y]`."""
 
     key: KeyColumns = Field(
-        description='The column that identifies a row, or a list of several that do so together: ["tenant", "number"]. '
-        "Unique, never NULL, never reused. Under a collation that ignores case it must be unique without regard to "
-        "case."
+        description="The column that identifies a row, or a list of several that identify it together: "
+        '["tenant", "number"]. Unique, never NULL, never reused. Under a collation that ignores case it must be unique '
+        "without regard to case."
     )
     modified: Identifier | None = Field(
         None,
@@ -138,7 +138,7 @@ class SqlStream(_TableOrQuery):
     listen: Identifier | None = Field(
         None,
         description="PostgreSQL only: a channel of NOTIFY. The stream is polled as soon as something is announced "
-        "there, and in its rhythm all the same.",
+        "there, and on its schedule as well.",
     )
 
     @model_validator(mode="after")

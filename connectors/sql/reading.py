@@ -306,7 +306,7 @@ ContentT = TypeVar("ContentT")
 def _longest_page(
     pager: Pager, read: Callable[[], SqlRows], make: Callable[[SqlRows], ContentT]
 ) -> tuple[SqlRows, ContentT]:
-    """Return a page and what is made of it: the longest page whose rows' children can be read together."""
+    """Return the longest page whose rows' children can be read together, and what is made of it."""
     while True:
         found = read()
         try:

@@ -99,7 +99,7 @@ def encryption_findings(database: Database, stream: str) -> Iterator[Finding]:
     if link.local or link.verified:
         yield Finding("ok", what + (", on this machine" if link.local and not link.encrypted else ""))
     else:
-        yield Finding("warning", f"{what}: others on the way may read or change what comes", _CURES[database.backend])
+        yield Finding("warning", f"{what}: others on the network may read or change the data", _CURES[database.backend])
 
 
 _CURES = {
@@ -198,7 +198,10 @@ def _limits(database: Database) -> Iterator[Finding]:
         for known, words in (
             (facts.time_limit, "`timeout` does not cancel a statement"),
             (facts.read_only, "sessions are not read-only, so give the user in url no more than SELECT"),
-            (facts.own_clock or facts.proven, "this machine's clock decides which rows are ripe, so keep both in time"),
+            (
+                facts.own_clock or facts.proven,
+                "this machine's clock decides which rows are old enough to be read, so keep both clocks right",
+            ),
             (facts.trims_char, "CHAR(n) columns keep the blanks that fill them"),
             (not facts.bound, f"the driver holds each answer whole in memory; {facts.bound}"),
             (facts.bound or facts.whole_answers is not True, f"the driver holds an answer whole in memory, {_ROWS}"),

@@ -138,5 +138,5 @@ def milliseconds(options: SqlSource) -> int:
 
 
 def _lock_milliseconds(options: SqlSource) -> int:
-    """Return how long to wait for a lock: less than a statement may run, so that waiting is told from working."""
+    """Return how long to wait for a lock: less than a statement may run, so that waiting can be told from working."""
     return max(1, milliseconds(options) * 4 // 5)

@@ -56,7 +56,7 @@ def table_parts(text: str) -> tuple[str, ...]:
     while end < len(text):
         found = _PART.match(text, end + 1)
         if found is None or text[found.end() : found.end() + 1] not in ("", "."):
-            raise ValueError("""has a quote too few: a name with a dot is written '"my.schema"."my.table"'""")
+            raise ValueError("""lacks a closing quote: a name with a dot is written '"my.schema"."my.table"'""")
         parts.append(_unquoted(found))
         end = found.end()
     *above, name = parts

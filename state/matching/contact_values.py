@@ -1,4 +1,4 @@
-"""Learns later by what nested contacts can be recognised, for leads made before anything was matched with them."""
+"""Learns afterwards how nested contacts can be recognised, for leads made before anything was matched with them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Contacts:
         self._file = file
 
     def unlearned(self, stream: int, after: int, limit: int) -> list[Unlearned]:
-        """Return records of a stream behind the key `after` whose contacts have not been looked at, in order of their
-        keys."""
+        """Return records of a stream with keys greater than `after` whose contacts have not been looked at, in order of
+        their keys."""
         with self._file.read() as connection:
             values = {"stream": stream, "after": after, "limit": limit}
             keys = [row["key"] for row in connection.execute(_UNLEARNED, values)]
@@ -43,7 +43,7 @@ class Contacts:
 
 
 def learn_contacts(connection: sqlite3.Connection, learned: Iterable[tuple[int, Sequence[Contact], bool]]) -> None:
-    """Write what contacts can be recognised by, for records not looked at before: (key, contacts, lead has them)."""
+    """Write by what contacts can be recognised, for records not looked at before: (key, contacts, lead has them)."""
     for key, contacts, bears in learned:
         values = [(value, key, kind, 1) for contact in contacts for kind, value in contact.values] if bears else []
         connection.executemany(

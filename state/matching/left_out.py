@@ -46,20 +46,20 @@ def _stands_elsewhere(change: Decision, contact: Contact, standing: StandingValu
     id_ = change.reading.id
     for kind, value in contact.values:
         if standing.is_imported(value):
-            return LeftOut(contact.place, kind, value, None, "is that of a lead that was imported as existing")
+            return LeftOut(contact.place, kind, value, None, "belongs to a lead that was imported as existing")
         own = change.lead_exists == "yes" and standing.bears(id_, value)
         if standing.is_of_before(value) and not own:
-            rule = "is that of a lead that was created before the ledger was rebuilt"
+            rule = "belongs to a lead that was created before the ledger was rebuilt"
             return LeftOut(contact.place, kind, value, None, rule)
         batch = standing.doubtful_batch(value)
         if batch is not None and not own and not standing.was_in(batch, id_):
-            rule = f"is perhaps that of a lead of batch {batch}, in doubt since before the ledger was rebuilt"
+            rule = f"may belong to a lead of batch {batch}, in doubt since before the ledger was rebuilt"
             return LeftOut(contact.place, kind, value, None, rule)
     found = standing.owner(id_, contact.values)
     if found is None:
         return None
     owner, kind, value = found
-    return LeftOut(contact.place, kind, value, Twin(owner.id, owner.key), f"is that of {owner}")
+    return LeftOut(contact.place, kind, value, Twin(owner.id, owner.key), f"belongs to {owner}")
 
 
 _NONE_LEFT = orjson.dumps(

@@ -30,7 +30,7 @@ Asked = tuple[bytes, int | None]
 class ValueOwner:
     """A record that stands for a lead with a value; `stream` is a name.
 
-    Without a `key` it is new on the current page. `nested`: the value is that of a contact nested in its lead.
+    Without a `key` it is new on the current page. `nested`: the value belongs to a contact nested in its lead.
     """
 
     stream: str
@@ -65,7 +65,7 @@ HAS_EMAIL = "unindexed >= x'33'"
 
 def index_values(file: LedgerFile, *, workspaces: Collection[str] = (), stream: int | None = None) -> None:
     """Index the match values of all streams of these workspaces, or of one stream: before anything is compared with
-    them. Costs one look where that is done already.
+    them. Costs one look-up if that was done before.
 
     Pages are committed beside it, so the streams are marked first: what is committed from then on is indexed at once.
     """

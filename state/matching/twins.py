@@ -231,9 +231,9 @@ class _TwinPage:
     def _known_by_import(self, change: Decision) -> Decision | None:
         for kind, value in change.reading.values:
             if self._standing.is_imported(value):
-                return _known(change, kind, "is that of a lead that was imported as existing")
+                return _known(change, kind, "belongs to a lead that was imported as existing")
             if self._standing.is_of_before(value):
-                return _known(change, kind, "is that of a lead that was created before the ledger was rebuilt")
+                return _known(change, kind, "belongs to a lead that was created before the ledger was rebuilt")
         return None
 
     def _twin_by_value(self, change: Decision) -> Decision | None:
@@ -241,7 +241,7 @@ class _TwinPage:
         if found is None:
             return None
         owner, kind, _ = found
-        return _duplicate(change, Twin(owner.id, owner.key), kind, f"is that of {owner}")
+        return _duplicate(change, Twin(owner.id, owner.key), kind, f"belongs to {owner}")
 
     # -- in doubt, as the receipts alone know
 
@@ -256,7 +256,7 @@ class _TwinPage:
         for kind, value in change.reading.values:
             batch = self._standing.doubtful_batch(value)
             if batch is not None and not self._standing.was_in(batch, change.reading.id):
-                rule = f"is perhaps that of a lead of batch {batch}, in doubt since before the ledger was rebuilt"
+                rule = f"may belong to a lead of batch {batch}, in doubt since before the ledger was rebuilt"
                 return _held(change, kind, rule)
         return None
 

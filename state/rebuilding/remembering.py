@@ -1,5 +1,5 @@
-"""Replays the lines of the receipts in order, writing what they tell of records into a ledger as remembered; then tells
-it to the records that the ledger has already."""
+"""Replays the lines of the receipts in order and writes what they say about records into a ledger as remembered; then
+applies it to the records that the ledger already has."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def lacking(ledger: Mapping[str, str], history: ReceiptHistory) -> Iterator[tupl
 
 
 def ahead(ledger: Mapping[str, str], batches: Mapping[str, BatchReceipt]) -> Iterator[tuple[str, BatchReceipt]]:
-    """Yield the batches in doubt of which the receipts know more than the ledger."""
+    """Yield the batches in doubt about which the receipts know more than the ledger."""
     for name, batch in batches.items():
         if ledger.get(name) == "in_doubt" and (batch.words or batch.verdict in CERTAIN):
             yield name, batch

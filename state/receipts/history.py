@@ -47,7 +47,7 @@ class BatchReceipt:
         return self.state not in CERTAIN - {"created"}
 
     def fate_of(self, position: int) -> Literal["delivered", "in_doubt"] | None:
-        """Return what is known of one of its leads; None if no lead was created."""
+        """Return what is known about one of its leads; None if no lead was created."""
         if self.verdict in {None, "in_doubt"}:
             word = self.words.get(position)
             return "in_doubt" if word is None else "delivered" if word == "landed" else None
@@ -56,7 +56,7 @@ class BatchReceipt:
 
 @dataclass(slots=True)
 class ReceiptHistory:
-    """Everything that the lines of one file tell.
+    """Everything that the lines of one file record.
 
     `damaged` counts lines with a wrong checksum; `damaged_batches` are named by those, as far as readable. `facts`
     counts lines that tell what was sent or settled; about `idle` bytes could be compacted away. `told` counts how often

@@ -159,7 +159,7 @@ class Journal:
 
 
 def _append(ends: Sequence[ReceiptsTail], lines: Sequence[ReceiptLine]) -> None:
-    """Append in all places or, as far as their disks allow, in none."""
+    """Append in all places or, if their disks allow it, in none."""
     try:
         for end in ends:
             end.append(lines)

@@ -42,7 +42,7 @@ _RECORD = struct.Struct(f"!{FINGERPRINT_BYTES}s")
 
 
 def encode(line: ReceiptLine) -> bytes:
-    """Return the line as it stands in the file, newline included."""
+    """Return the line as it is in the file, newline included."""
     document = orjson.dumps(dict(line))
     return b"%08x %s\n" % (zlib.crc32(document), document)
 
@@ -60,7 +60,7 @@ def decode(raw: bytes) -> ReceiptLine | None:
 
 
 def batch_in(damaged: bytes) -> str | None:
-    """Return the batch that a damaged line names, as far as it can still be read."""
+    """Return the batch that a damaged line names, if that can still be read."""
     found = _BATCH.search(damaged)
     return found[1].decode() if found else None
 

@@ -111,7 +111,8 @@ def _orphaned(ledger: Path, place: ReceiptsFile, history: ReceiptHistory) -> Led
 
 
 def begin_receipts_anew(ledger: Path, places: ReceiptsFiles) -> None:
-    """Remove receipts that tell nothing, before a ledger is created. Raise LedgerUntrusted as `refuse_orphans` does."""
+    """Remove receipts that record nothing, before a ledger is created. Raise LedgerUntrusted as `refuse_orphans`
+    does."""
     refuse_orphans(ledger, places)
     for place in places.all:
         place.remove()
@@ -282,7 +283,8 @@ def _refuse_lost_copy(file: LedgerFile, places: ReceiptsFiles) -> None:
     if in_use == str(places.copy.path):
         raise LedgerUntrusted(
             f"the second receipts {places.copy.path} are gone",
-            hint="mount what belongs there; if they are lost for good, name another folder in [ledger] receipts_copy",
+            hint="mount the disk that belongs there; if they are lost for good, name another folder in [ledger] "
+            "receipts_copy",
         )
 
 

@@ -25,7 +25,7 @@ _REMEMBERED = 512
 PATIENCE = 120.0
 """Seconds to wait for the lock on the end of a file: compacting a large one takes a while."""
 _LOOK_SECONDS = 0.01
-_AGAIN = "mount what belongs there, and start the program again: what is lost of the ledger's own is written anew"
+_AGAIN = "mount the disk that belongs there, and start the program again: the ledger's own receipts are then made whole"
 
 
 class Whose(NamedTuple):
@@ -118,10 +118,10 @@ class ReceiptsFile:
         if self._failure:
             raise self._failure
         if not self.is_there():
-            self._refuse("was removed, replaced or truncated while this process uses it")
+            self._refuse("was removed, replaced or truncated while this process was using it")
 
     def is_there(self) -> bool:
-        """Return True unless the path leads elsewhere than to the watched file, as far as `stat` tells."""
+        """Return True unless `stat` shows that the path no longer leads to the watched file."""
         with self._swapping:
             try:
                 return self._mark is None or self._mark.is_in(self.path.stat())
@@ -136,10 +136,10 @@ class ReceiptsFile:
             self._mark = _Mark(found.st_dev, found.st_ino, at, os.pread(descriptor, _REMEMBERED, at))
 
     def refuse_cut(self, descriptor: int, appended: int) -> None:
-        """Raise LedgerError if the file is shorter than what was known of it plus these bytes: it was cut during the
+        """Raise LedgerError if the file is shorter than its known length plus these bytes: it was cut during the
         write."""
         if self._mark is not None and os.fstat(descriptor).st_size < self._mark.end + appended:
-            self._refuse("was truncated while this process uses it")
+            self._refuse("was truncated while this process was using it")
 
     def fail(self, error: OSError) -> None:
         """Refuse every further append by this process."""
@@ -154,7 +154,7 @@ class ReceiptsFile:
         if mark is not None and not (
             mark.is_in(os.fstat(descriptor)) and os.pread(descriptor, len(mark.content), mark.at) == mark.content
         ):
-            self._refuse("was replaced, truncated or overwritten while this process uses it")
+            self._refuse("was replaced, truncated or overwritten while this process was using it")
         first = os.pread(descriptor, _REMEMBERED, 0).partition(b"\n")[0]
         if whose is not None and (first, whose) == self._known:
             return
@@ -387,7 +387,7 @@ def _gone(path: Path) -> LedgerError:
     if not path.parent.is_dir():
         return LedgerError(
             f"the receipts {path} cannot be used: their folder is not there",
-            hint="mount what belongs there, or make the folder; nothing is sent without a receipt",
+            hint="mount the disk that belongs there, or make the folder; nothing is sent without a receipt",
         )
     return LedgerError(f"the receipts {path} are gone; nothing is sent without a receipt", hint=_AGAIN)
 

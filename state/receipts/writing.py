@@ -87,7 +87,7 @@ def _line(kind: str, batch: str, at: int, **facts: object) -> ReceiptLine:
 
 
 def _records(connection: sqlite3.Connection, hasher: Hasher) -> Iterator[ReceiptLine]:
-    """Yield records that are known or forgotten, which no batch tells of."""
+    """Yield records that are known or forgotten, which no batch mentions."""
     for fate in ("known", "forgotten"):
         for stream in connection.execute("SELECT id, name FROM streams ORDER BY id").fetchall():
             values = {"stream": stream["id"], "fate": fate}

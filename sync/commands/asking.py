@@ -8,14 +8,15 @@ import click
 
 
 def ask(what: str, question: str) -> None:
-    """Print what is about to happen and ask. Raises click.UsageError where nobody can answer, click.Abort at a no."""
+    """Print what is about to happen and ask. Raises click.UsageError if nobody can answer, click.Abort if the answer is
+    no."""
     if not sys.stdin.isatty():
         raise click.UsageError(f"{what} Nothing was done. Add --yes to confirm.")
     _ask(what, question)
 
 
 def ask_on_terminal(what: str, question: str) -> None:
-    """Ask on a terminal; a script goes on. For what is laborious to undo, but can be undone."""
+    """Ask on a terminal; a script continues unasked. For what can be undone, but only with effort."""
     if sys.stdin.isatty():
         _ask(what, question)
 

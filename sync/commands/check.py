@@ -154,7 +154,7 @@ def _in_force(config: Config) -> Iterator[CheckLine]:
         return
     running = f"running (pid {pid}) with the configuration of {moment(in_force.since)}"
     if refused is not None:
-        text = f"{running}: the reload is refused since {moment(refused.since)}: {refused.cause}"
+        text = f"{running}: its reload has been refused since {moment(refused.since)}: {refused.cause}"
         yield CheckLine("warning", "daemon", text, refused.hint)
     elif in_force.config != str(config.path):
         yield CheckLine("warning", "daemon", f"{running}, from another file: {in_force.config}")
@@ -257,7 +257,8 @@ def _key(name: str, workspace: Workspace, folder: Path, keys: dict[Secret, str])
     text = key.reveal()
     # a header cannot carry it, and the request would fail with an error that hides this
     if not text.isascii() or not text.isprintable() or " " in text:
-        yield CheckLine("error", where, "holds characters that no API key has", "copy the key again", _EXIT_CONFIG)
+        what = "contains characters that an API key cannot have"
+        yield CheckLine("error", where, what, "copy the key again", _EXIT_CONFIG)
     elif key in keys:
         what = f"is the same key as that of workspaces.{keys[key]}: one API key is one workspace, with one rate limit"
         yield CheckLine("error", where, what, "remove one of the workspaces", _EXIT_CONFIG)
@@ -384,7 +385,7 @@ def show(lines: Sequence[CheckLine], *, whole: bool, config: Path | None = None)
     for level in _LEVELS:
         found = [line for line in lines if line.level == level]
         if level == "ok" and len(found) > MANY and not whole:
-            click.echo(f"{_mark('ok')} {len(found):,} more things were looked at: --all lists them")
+            click.echo(f"{_mark('ok')} {len(found):,} more things were checked: --all lists them")
             return
         for line in found:
             told = line._replace(text=typed(line.text, command), hint=typed(line.hint, command))

@@ -55,7 +55,7 @@ def yes_option(function: FunctionT) -> FunctionT:
 
 def limit_option(function: FunctionT) -> FunctionT:
     """Add --limit; the command gets `limit: int | None`, where 0 stands for no limit."""
-    said = "Show N records (20 without it, all with --json); 0 shows all."
+    said = "Show N records (default: 20, or all with --json); 0 shows all."
     return click.option("--limit", type=click.IntRange(min=0), metavar="N", help=said)(function)
 
 

@@ -93,7 +93,7 @@ def init(  # noqa: PLR0917 - click passes them by name
         return
     if len(names) > (1 if source is None else 2):
         raise click.UsageError(
-            f"{names[-1]!r} is one argument too many: TABLE is for --from alone, and PATH comes last."
+            f"{names[-1]!r} is one argument too many: TABLE is only for --from, and PATH comes last."
         )
     path = names[-1:] if source is None else names[1:2]
     target = Path(path[0]) if path else config or Path("config.toml")
@@ -132,7 +132,7 @@ def _next_steps(target: Path, text: str) -> str:
         last = "once           # takes the rows that exist as known; from then on, changed rows become leads"
     return "\n".join(
         [
-            f"Wrote {target}, which only you can read. Put your own names into it, and set its secrets:",
+            f"Wrote {target}, which only you can read. Adapt its names to your system, and set its secrets:",
             *(f"  export {name}=…" for name in secrets_to_set),
             "Then:",
             f"  {program} check          # is everything in place?",
@@ -171,7 +171,7 @@ def _url(kind: Drafts, source: str) -> tuple[str, str]:
     is_variable = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", source) is not None
     text = os.environ.get(source, "").strip() if is_variable else source
     if not text:
-        raise click.UsageError(f"The environment variable {source} is not set, and {source} is no URL.")
+        raise click.UsageError(f"The environment variable {source} is not set, and {source} is not a URL.")
     try:
         address = kind.address(text)
     except ValueError as error:
@@ -187,7 +187,7 @@ def _listed(found: Sequence[DraftCandidate], source: str) -> str:
     likely = [one for one in found if one.is_likely][:_SHOWN]
     shown = likely or found[:_SHOWN]
     if not shown:
-        return "This user can see no table or view."
+        return "This user cannot see any table or view."
     width = max(len(printable(one.name)) for one in shown)
     rows = [f"about {one.size:,} rows" if one.size else "" for one in shown]
     repeated = source if "://" not in source else "URL"  # a URL may hold a password

@@ -72,7 +72,7 @@ def layout_of(path: Path, named: Mapping[IdentityKind, Sequence[str]]) -> CsvLay
     with _opened(path) as file:
         sample = file.read(1 << 16)
     if "\0" in sample:
-        raise click.UsageError(f"{path} is not written in UTF-8: save it in that encoding, and try again.")
+        raise click.UsageError(f"{path} is not UTF-8 text: save it in that encoding, and try again.")
     # the delimiter that finds most known columns wins; the sniffer alone errs on one-column files
     layouts = [_layout(sample, each, named) for each in dict.fromkeys((*",;\t|^~", _sniffed(sample)))]
     best = max(layouts, key=lambda each: len(each.columns))
@@ -105,7 +105,7 @@ def rows_of(path: Path, layout: CsvLayout, *, progress: Callable[[int], None] = 
                 line = reader.line_num
                 progress(file.buffer.tell())
         except csv.Error as error:
-            raise click.UsageError(f"{path} is no CSV from line {reader.line_num} on: {error}.") from None
+            raise click.UsageError(f"{path} is not valid CSV from line {reader.line_num} on: {error}.") from None
 
 
 def _opened(path: Path) -> TextIO:

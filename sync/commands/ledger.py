@@ -57,7 +57,7 @@ def rename_stream(old: str, new: str, *, yes: bool, config: Path | None) -> None
         counts = kept.records.counts()
         records = sum(n for (stream, _), n in counts.items() if row and stream == row.id)
         if row is not None and not yes:
-            what = f"{count(records, 'record')} of {old} will stand for those of {new}: what was sent is not sent"
+            what = f"{count(records, 'record')} of {old} will count as records of {new}: what was sent is not sent"
             # The next poll judges the new stream's records by the old one's history: a wrong name keeps leads back, or
             # sends changes of others under `on_change = "resend"`.
             ask(f"{what} again, so they must be the same records with the same ids.", "Are they?")
@@ -65,7 +65,7 @@ def rename_stream(old: str, new: str, *, yes: bool, config: Path | None) -> None
         moved = row is not None and row.workspace != declared.workspace
         imported = Foreign(kept.file).count(row.workspace) if row is not None and moved else 0
     name = f"{old} is now {new}" if old != new else f"{new} is now what the configuration declares"
-    click.echo(f"{name}: {count(records, 'record')} with all that is known of them; nothing is sent again for it")
+    click.echo(f"{name}: {count(records, 'record')} with everything known about them; this sends nothing again")
     if row is not None and imported:
         click.echo(
             f"what was imported for workspace {row.workspace} ({count(imported, 'value')}) does not count for"
@@ -130,7 +130,7 @@ def _settle(kept: Ledger) -> None:
 
 
 @ledger.command()
-@click.option("--accept-loss", is_flag=True, help="Go on without damaged receipts, which are then lost.")
+@click.option("--accept-loss", is_flag=True, help="Continue without the damaged receipts, which are then lost.")
 @yes_option
 @json_option
 @config_option
@@ -148,9 +148,9 @@ def rebuild(*, accept_loss: bool, yes: bool, as_json: bool, config: Path | None)
 
     loaded = load(config)
     if not yes and accept_loss:
-        ask("Damaged receipts are given up: what only they know may be sent again.", "Go on?")
+        ask("Damaged receipts are given up: what only they record may be sent again.", "Go on?")
     elif not yes and loaded.ledger_path.exists():
-        what = f"The ledger {loaded.ledger_path} is kept as a copy, and one is made that its receipts agree with."
+        what = f"The ledger {loaded.ledger_path} is kept as a copy; the new one agrees with its receipts."
         ask_on_terminal(what, "Go on?")
     done = rebuild_ledger(
         loaded.ledger_path,

@@ -60,9 +60,15 @@ class ImportFigures:
 
 @click.command("import")
 @click.option("--csv", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE")
-@click.option("--workspace", metavar="NAME", help="Whose leads they are; needed where there are several workspaces.")
 @click.option(
-    "--column", "columns", multiple=True, metavar="KIND=NAME", help="A column of email, domain or phone; repeatable."
+    "--workspace", metavar="NAME", help="The workspace that holds these leads; required if there are several."
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="KIND=NAME",
+    help="The column that holds KIND: email, domain or phone; repeatable.",
 )
 @click.option("--dry-run", is_flag=True, help="Show which records would become known; write nothing.")
 @click.option(
@@ -92,13 +98,13 @@ def import_(
     from sync.commands.choose import choose_workspace
 
     if dry_run and (forget or path is None):
-        raise click.UsageError("--dry-run needs --csv, and no --forget.")
+        raise click.UsageError("--dry-run needs --csv, and cannot be combined with --forget.")
     if path is None and not forget:
         raise click.UsageError("Name the file with --csv.")
     loaded = load(config)
     name, named = choose_workspace(loaded, workspace), _named(columns)
     if path is None and not yes:
-        what = f"Everything that was imported for workspace {name} is taken out: its leads may be created again."
+        what = f"Everything that was imported for workspace {name} is removed: those leads may be created again."
         ask(what, "Forget it?")
     way: ImportMode = "dry run" if dry_run else "forget" if forget else "add"
     figures, layout = _read(loaded, name, path, named, way) if path else (_clear(loaded, name), None)
@@ -115,7 +121,7 @@ def _named(columns: Sequence[str]) -> dict[IdentityKind, list[str]]:
     for each in columns:
         kind, _, name = each.partition("=")
         if kind not in KINDS or not name.strip():
-            raise click.UsageError("--column is written KIND=NAME, and KIND is email, domain or phone.")
+            raise click.UsageError("Write --column KIND=NAME, where KIND is email, domain or phone.")
         found.setdefault(kind, []).append(name.strip())
     return found
 
@@ -141,7 +147,7 @@ def _read(
                 _apply(ledger, workspace, rows, way, figures)
     # a file without a single value is the wrong file or column; nothing was written for it
     if not figures.values:
-        raise click.UsageError(f"No row of {path} holds anything by which a lead can be recognised.")
+        raise click.UsageError(f"No row of {path} contains anything by which a lead can be recognised.")
     return figures, layout
 
 
@@ -231,7 +237,8 @@ def _as_lines(figures: ImportFigures, layout: CsvLayout | None, workspace: str, 
             if figures.again:
                 yield f"{count(figures.again, 'unsent record')} with one of them: judged again before anything is sent"
         case "forget":
-            yield f"{count(figures.removed, 'value')} taken out of workspace {workspace}; what is known stays known"
+            removed = count(figures.removed, "value")
+            yield f"{removed} removed from workspace {workspace}; records that are known stay known"
         case "dry run":
             total = sum(len(ids) for ids in figures.known.values())
             streams = joined(f"{number(len(ids))} of {stream}" for stream, ids in sorted(figures.known.items()))

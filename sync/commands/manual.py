@@ -109,18 +109,19 @@ EXIT_CODES: dict[int, str] = {
     74: "The ledger's disk or file cannot be written: nothing is sent that cannot be recorded.",
     75: "Try again later: a source or ClosingDealz does not answer, or another process holds the ledger.",
     77: "Credentials, permissions, the plan, a table or a column are refused: a person must act.",
-    78: "The configuration, a secret, or a ledger that does not belong to it. The service is not restarted.",
+    78: "The configuration or a secret is wrong, or the ledger does not belong to it. The service is not restarted.",
     130: "A second signal ended it: what was on the wire is in doubt at the next start.",
 }
 
 AFTER: dict[str, str | dict[str, str]] = {
     "Signals": {
-        "SIGTERM, SIGINT": "run ends once what is in flight is answered; the same signal again leaves it in doubt.",
+        "SIGTERM, SIGINT": "run ends as soon as its requests in flight are answered; a second signal leaves them in "
+        "doubt.",
         "SIGHUP": "run reloads the configuration; an unusable file is refused, and the old one stays in force.",
     },
     "Environment": {
-        "CLOSINGDEALZ_SYNC_CONFIG": "The configuration file, where -c is not given.",
-        "CLOSINGDEALZ_SYNC_DEBUG": "Show the program's traceback of an error, as --debug does.",
+        "CLOSINGDEALZ_SYNC_CONFIG": "The configuration file, if -c is not given.",
+        "CLOSINGDEALZ_SYNC_DEBUG": "Show a traceback when the program fails, as --debug does.",
         "CONFIGURATION_DIRECTORY, STATE_DIRECTORY, CREDENTIALS_DIRECTORY": "Set by systemd: where config.toml, a "
         "relative ledger and secrets named by { credential = ... } are looked for.",
         "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd: where run reports that it is ready and alive.",
@@ -128,9 +129,9 @@ AFTER: dict[str, str | dict[str, str]] = {
     },
     "Files": {
         "/etc/closingdealz-sync/config.toml": "The configuration.",
-        "/etc/closingdealz-sync/credentials/": "Secrets, one a file, readable by root alone.",
+        "/etc/closingdealz-sync/credentials/": "Secrets, one in each file, readable by root only.",
         "/var/lib/closingdealz-sync/": "The ledger with its key, its receipts and its copies.",
-        "/etc/closingdealz-sync/NAME/, /var/lib/closingdealz-sync/NAME/": "The same of the instance "
+        "/etc/closingdealz-sync/NAME/, /var/lib/closingdealz-sync/NAME/": "The same for the instance "
         "closingdealz-sync@NAME.",
         "/usr/local/share/doc/closingdealz-sync/": "Every option explained, and drop-ins for the unit.",
     },

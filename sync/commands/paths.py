@@ -18,16 +18,16 @@ if TYPE_CHECKING:  # --help does without them
     from sync.installation.layout import InstallLayout
     from sync.installation.machine import Machine
 
-_HEAD = "# Written by `closingdealz-sync paths` from [ledger] of the configuration; written anew by the same command.\n"
+_HEAD = "# Written by `closingdealz-sync paths` from [ledger] of the configuration; run it again to rewrite this.\n"
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 @config_option
 def paths(config: Path | None, dry_run: bool) -> int:
-    """Let the service write where `receipts_copy` and `backups_to` are, outside its own folder.
+    """Allow the service to write to `receipts_copy` and `backups_to` outside its own folder.
 
-    Makes the folders that are missing, for the service's user, and a drop-in of its unit (`paths.conf`). Run it again
+    Creates missing folders for the service's user, and a drop-in for its unit (`paths.conf`). Run it again
     after editing [ledger], then restart the service. Needs root.
     """
     from sync.installation.layout import InstallLayout
@@ -35,7 +35,7 @@ def paths(config: Path | None, dry_run: bool) -> int:
 
     # /run/systemd/system exists where systemd runs (sd_booted(3))
     if not dry_run and (os.geteuid() != 0 or not Path("/run/systemd/system").is_dir()):
-        raise click.UsageError("this changes a unit of systemd: run it as root on the machine of the service")
+        raise click.UsageError("this changes a systemd unit: run it as root, on the machine that runs the service")
     loaded = load(config)
     try:
         allow(loaded, InstallLayout(), Machine(dry_run=dry_run))
@@ -51,7 +51,9 @@ def allow(config: Config, layout: InstallLayout, machine: Machine) -> None:
     for folder in folders:
         _make(folder, unit, machine)
         if folder.exists() and config.ledger_path.parent.exists() and _same_disk(folder, config.ledger_path.parent):
-            machine.say(f"note: {folder} is on the disk of the ledger, and lost with it; is the other disk mounted?")
+            machine.say(
+                f"note: {folder} is on the ledger's disk, and would be lost with it; is the other disk mounted?"
+            )
     drop_in = layout.root / "etc/systemd/system" / f"{unit}.d" / "paths.conf"
     before = machine.changes
     if folders:
@@ -98,7 +100,9 @@ def _make(folder: Path, unit: str, machine: Machine) -> None:
     if folder.exists():
         return
     if not folder.parent.is_dir():
-        raise Failed(f"{folder.parent} is not there: mount what belongs there, or make it; then run this again")
+        raise Failed(
+            f"{folder.parent} does not exist: mount the disk that belongs there, or create it; then run this again"
+        )
     machine.make_folder(folder, 0o700)
     if machine.dry_run:
         return

@@ -21,7 +21,7 @@ def poke(streams: tuple[str, ...], *, as_json: bool, config: Path | None) -> int
     """Let the running daemon poll STREAM now, or all streams.
 
     A source's name stands for all its streams. For scripts and triggers that know of a change: the stream is polled at
-    once, and once more when what changes just now is past `settle`. A source that failed keeps its rest. Without a
+    once, and once more when what changes just now is past `settle`. A source that failed keeps resting. Without a
     running daemon: exit code 75.
     """
     from sync.commands.choose import choose_streams

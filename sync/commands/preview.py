@@ -35,7 +35,7 @@ def preview(most: int, ids: tuple[str, ...], as_json: bool, stream: str | None, 
     loaded = load(config)
     names = choose_streams(loaded, [stream] if stream else [])
     if ids and len(names) > 1:
-        raise click.UsageError("--id needs the STREAM whose record it is.")
+        raise click.UsageError("--id needs the STREAM that the record belongs to.")
     previews = preview_streams(loaded, names, Choice(_by_id(ids, names[0], loaded), most))
     if as_json:
         print_json({"streams": [json_of(each) for each in previews]})

@@ -183,18 +183,18 @@ def _concerned(queue: Queue, waiting: Sequence[WaitingRecord]) -> str:
         return f"{NOTHING[queue].capitalize()}."
     streams = Counter(each.stream for each in waiting)
     each = joined(f"{n:,} of {stream}" for stream, n in streams.most_common())
-    return f"This concerns {counted(queue, len(waiting))}: {each}."
+    return f"This affects {counted(queue, len(waiting))}: {each}."
 
 
 def _confirm(queue: Queue, action: SettlingAction, chosen: Sequence[WaitingRecord]) -> None:
     what = _concerned(queue, chosen)
     if action.creates:
-        what += " What it creates cannot be taken back."
+        what += " Leads that are created cannot be taken back."
     ask(what, action.asks)
 
 
 def _asleep(moves: Moves, chosen: Sequence[WaitingRecord], config: Config) -> list[str]:
-    """Return the streams whose records wait for a poll that never comes: the file does not have them any more."""
+    """Return the streams whose records wait for a poll that never comes, because they are no longer in the file."""
     from sync.views.scope import configured_streams
 
     waits = {"pending", "again"} & set(moves)
@@ -206,14 +206,14 @@ quarantine = queue_group(
     says="""Look at records that cannot be sent; retry or drop them.
 
 They are tried again automatically when they change at their source, or when their mapping changes.""",
-    lists="List them: by stream and reason, then one by one.",
+    lists="List what is quarantined: by stream and reason, then one by one.",
     actions=(
         SettlingAction(
             "retry",
-            """Send or read them again.
+            """Try quarantined records again.
 
-What the server rejected is sent as it was. The others are read again at their stream's next poll, and sent if they
-can be.""",
+A lead that the server rejected is sent as it was. The others are read again at their stream's next poll, and sent if
+possible.""",
             asks="Try them again?",
             creates=True,
             carry_out=lambda queues, chosen: queues.retry([each.key for each in chosen]),
@@ -234,7 +234,7 @@ change that could not be sent is listed as drift.""",
 held = queue_group(
     "held",
     says="Look at leads that wait for an approval; approve or discard them.",
-    lists="List them: by stream, poll and reason, then one by one.",
+    lists="List what is held: by stream, poll and reason, then one by one.",
     actions=(
         SettlingAction(
             "approve",
@@ -284,10 +284,10 @@ TIME, as `drift list` prints it.""",
         ),
         SettlingAction(
             "resend",
-            """Create one more lead of each.
+            """Create another lead for each record.
 
 It does so whatever `on_change` says, and adds the stream's resend_label if there is one.""",
-            asks="Create one more lead of each?",
+            asks="Create another lead for each record?",
             creates=True,
             carry_out=lambda queues, chosen: queues.resend([each.key for each in chosen]),
             bars=_cannot_be_sent,
@@ -299,14 +299,16 @@ It does so whatever `on_change` says, and adds the stream's resend_label if ther
 @drift.command("list")
 @selector_options("drift")
 @limit_option
-@click.option("--csv", "as_csv", is_flag=True, help="A work list: one row a changed field, all records.")
-@click.option("--raw", is_flag=True, help="With --csv, for programs: no apostrophe before what may be a formula.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print a work list of all records: one row for each changed field.")
+@click.option(
+    "--raw", is_flag=True, help="With --csv, for programs: no apostrophe before text that looks like a formula."
+)
 @json_option
 @config_option
 def _list_drift(
     selectors: Selectors, *, limit: int | None, as_csv: bool, raw: bool, as_json: bool, config: Path | None
 ) -> None:
-    """List them: what each lead has, what its record says.
+    """List what each lead has, and what its record has now.
 
     The output is personal data, for your eyes only.
     """
@@ -336,7 +338,7 @@ orphaned = queue_group(
     says="""Look at leads whose record was filtered, deleted, merged or converted after the lead was created.
 
 The API cannot delete a lead. Deal with it in ClosingDealz by hand, then acknowledge it.""",
-    lists="""List them, with what became of each record.
+    lists="""List these leads, and what became of each record.
 
 The output is personal data, for your eyes only.""",
     actions=(

@@ -43,7 +43,7 @@ def reach(base_url: str, *, timeout: float = 10.0, context: ssl.SSLContext | Non
     try:
         return result.get(timeout=timeout + _GRACE)
     except queue.Empty:
-        return Reach(False, f"{base_url} does not answer within {timeout:g} s", "look at the network", later=True)
+        return Reach(False, f"{base_url} does not answer within {timeout:g} s", "check the network", later=True)
 
 
 def _attempt(base_url: str, timeout: float, context: ssl.SSLContext | None) -> Reach:
@@ -67,7 +67,7 @@ def _through(proxy: Proxy, base_url: str, timeout: float, context: ssl.SSLContex
         socket.create_connection((proxy.host, proxy.port), timeout=timeout).close()
     except OSError as error:
         text = f"the proxy {proxy}: {_reason(error)}"
-        return Reach(False, f"{base_url} cannot be reached: {text}", "look at HTTPS_PROXY and DNS", later=True)
+        return Reach(False, f"{base_url} cannot be reached: {text}", "check HTTPS_PROXY and DNS", later=True)
     if not base_url.startswith("https:") or proxy.scheme != "http":
         return Reach(True, f"{base_url}: its proxy {proxy} can be reached; nothing was sent")
     trust = context or _senders_trust()
@@ -81,7 +81,7 @@ def _through(proxy: Proxy, base_url: str, timeout: float, context: ssl.SSLContex
         # http.client raises a bare OSError for a tunnel that the proxy refuses
         if error.errno is None and not isinstance(error, TimeoutError | ssl.SSLError):
             text = f"{base_url} cannot be reached: the proxy {proxy} will not connect"
-            return Reach(False, text, "may this machine use it, and with which name and password?")
+            return Reach(False, text, "is this machine allowed to use it, and does it need a user name and password?")
         return _failure(base_url, timeout, error)
     return Reach(True, f"{base_url} can be reached through the proxy {proxy}; nothing was sent")
 
@@ -111,9 +111,9 @@ def _failure(base_url: str, timeout: float, error: OSError) -> Reach:
             return Reach(False, f"{base_url}: no TLS connection: {reason}", "is base_url right?")
         case socket.gaierror():
             text = f"{base_url}: the name {_address(base_url)[0]} cannot be resolved"
-            return Reach(False, text, "look at DNS and base_url", later=True)
+            return Reach(False, text, "check DNS and base_url", later=True)
         case TimeoutError():
-            return Reach(False, f"{base_url} does not answer within {timeout:g} s", "look at the network", later=True)
+            return Reach(False, f"{base_url} does not answer within {timeout:g} s", "check the network", later=True)
         case _:
             return Reach(False, f"{base_url} cannot be reached: {_reason(error)}", "is the server running?", later=True)
 

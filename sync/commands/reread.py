@@ -50,4 +50,4 @@ def reread(streams: tuple[str, ...], *, accept: bool, as_json: bool, config: Pat
         else:
             click.echo(f"no record of {name} was left out by `where`")
     if any(asked.values()):
-        click.echo(f"  leads that come of them wait for you: {program(config)} held list")
+        click.echo(f"  leads made from them will wait for your approval: {program(config)} held list")

@@ -39,15 +39,21 @@ def selector_options(queue: Queue, *, settles: bool = False) -> Callable[[Callab
         click.option(
             "--stream", "streams", multiple=True, metavar="NAME", help="Only records of this stream or source."
         ),
-        click.option("--id", "ids", multiple=True, metavar="ID|#N", help="This record, of one stream, or number N."),
+        click.option(
+            "--id",
+            "ids",
+            multiple=True,
+            metavar="ID|#N",
+            help="Only this record; an ID needs --stream, a number #N does not.",
+        ),
         click.option("--reason", default="", metavar="TEXT", help=_REASON[queue]),
         click.option("--until", callback=_moment, metavar="TIME", help="Only records unchanged since TIME."),
     ]
     # only held records are grouped by the poll that queued them
     if queue == "held":
-        options.append(click.option("--poll", type=int, metavar="N", help="What poll N queued."))
+        options.append(click.option("--poll", type=int, metavar="N", help="Only records that poll N queued."))
     if settles:
-        options.append(click.option("--all", "everything", is_flag=True, help="All of them."))
+        options.append(click.option("--all", "everything", is_flag=True, help="All records of the queue."))
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
@@ -94,7 +100,7 @@ def selection_of(selectors: Selectors, config: Config, ledger: Ledger) -> Select
     streams = _streams(selectors.streams, config, ledger)
     ids, numbers = _split(selectors.ids, streams, ledger)
     if ids and (streams is None or len(streams) != 1):
-        raise click.UsageError("--id needs the one stream whose record it is: --stream NAME.")
+        raise click.UsageError("--id needs the stream that the record belongs to: --stream NAME.")
     return Selection(streams, ids or None, selectors.reason, selectors.poll, selectors.until, numbers or None)
 
 

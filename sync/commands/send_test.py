@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # --help does without them
 
 
 @click.command("send-test")
-@click.option("--workspace", metavar="NAME", help="Which workspace, where there are several.")
+@click.option("--workspace", metavar="NAME", help="The workspace; required if there are several.")
 @click.option(
     "--probe-rejection", is_flag=True, help="Send a good and a bad lead instead, to see what a rejected batch creates."
 )
@@ -94,7 +94,8 @@ def _confirm(what: str) -> None:
 
 
 def _send(config: Config, workspace: str, *leads: SingleLead) -> SentTestLead:
-    """Send the leads in one request. Of several a rejection is reported as such, whatever `on_rejected` is."""
+    """Send the leads in one request. If there are several, a rejection is reported as such, whatever `on_rejected`
+    is."""
     from sync.delivery.backoff import end_rest
     from sync.engine.ledger_opening import open_ledger, own_ledger
     from sync.shared.errors import LedgerBusy
@@ -130,7 +131,7 @@ class _Waiting:
         if not self._said:
             self._said = True
             wait = format_duration(max(no_room.seconds, 1.0))
-            click.echo(f"the rate limit is used up; waiting for room, {wait} at the most", err=True)
+            click.echo(f"the rate limit is used up; waiting up to {wait} for room", err=True)
 
 
 def _lines(sent: SentTestLead, lead: SingleLead) -> list[str]:
@@ -139,7 +140,7 @@ def _lines(sent: SentTestLead, lead: SingleLead) -> list[str]:
     verdict = sent.outcome.verdict
     colour = "green" if verdict == "created" else "red"
     lines = [click.style(_WORDS[verdict], fg=colour, bold=True), *outcome_as_lines(sent)]
-    wire = "perhaps the names in [workspaces.NAME.wire] are not the server's"
+    wire = "perhaps the names in [workspaces.NAME.wire] differ from the server's"
     if hint := wire if verdict == "rejected" else hint_of(sent.outcome):
         lines.append(f"  {hint}")
     if verdict not in {"created", "in_doubt"}:
@@ -147,13 +148,13 @@ def _lines(sent: SentTestLead, lead: SingleLead) -> list[str]:
     width = max(len(path) for path, _ in lead.fields)
     lines += ["", f'Look in ClosingDealz for "{lead.name}"', f"(label {LABEL}). It was sent as:"]
     lines += [f"  {path:<{width}}  {value}" for path, value in lead.fields]
-    return [*lines, "A value that did not arrive has another name there: see [workspaces.NAME.wire]."]
+    return [*lines, "If a value did not arrive, the server expects another name for it: see [workspaces.NAME.wire]."]
 
 
 _WORDS = {
     "created": "created",
     "refused": "refused: nothing was created; try again later",
-    "rejected": "rejected: the server will not have this lead; nothing should have been created",
+    "rejected": "rejected: the server does not accept this lead; nothing should have been created",
     "paused": "refused: nothing was created, and it needs a person",
     "in_doubt": "in doubt: it is unknown whether it was created",
 }

@@ -41,8 +41,8 @@ def status(
 
     With more than 20 streams and workspaces, only those with something to report are listed (--all lists all).
 
-    Exit code: 0; with --exit-code 65 if something needs a person; 78 if the file cannot be used: it then shows what
-    the ledger alone knows.
+    Exit code: 0; with --exit-code 65 if something needs a person; 78 if the file cannot be used: it
+    then shows what is in the ledger.
     """
     from sync.commands.choose import choose_scope
     from sync.config.load import find_config, load_config
@@ -80,7 +80,7 @@ def show(overview: Overview, config: Path | None, *, whole: bool, as_json: bool)
 
 
 def gather(config: Config, workspaces: Collection[str] = (), streams: Collection[str] = ()) -> Overview:
-    """Return the overview, also before there is a ledger. Raises LedgerError, LedgerUntrusted."""
+    """Return the overview, even before there is a ledger. Raises LedgerError, LedgerUntrusted."""
     from sync.engine.ledger_opening import open_ledger, refuse_lost, refuse_moved
     from sync.shared.clock import SystemClock
     from sync.views.overview import overview_of, without_ledger

@@ -21,7 +21,7 @@ def cross_problems(raw: Mapping[str, Any], now: datetime) -> Iterator[Problem]:
     workspaces = list(tables(raw, "workspaces"))
     for name, source in tables(raw, "sources").items():
         if "every" in source and "cron" in source:
-            yield Problem(place("sources", name, "cron"), "every and cron cannot stand together", "remove one of them")
+            yield Problem(place("sources", name, "cron"), "every and cron cannot be combined", "remove one of them")
         for stream_name, stream in tables(source, "streams").items():
             where = place("sources", name, "streams", stream_name)
             yield from _stream_problems(stream, where, workspaces, now)
@@ -40,7 +40,7 @@ def _stream_problems(stream: dict[str, Any], where: str, workspaces: list[str], 
     if isinstance(name, str) and workspaces and name not in workspaces:
         yield Problem(f"{where}.workspace", "names no workspace", nearest(name, workspaces) or f"there is: {known}")
     if _starts_in_future(stream.get("start"), now):
-        yield Problem(f"{where}.start", "lies in the future", 'for what changes from now on write "now"')
+        yield Problem(f"{where}.start", "lies in the future", 'to send only what changes from now on, write "now"')
 
 
 def _starts_in_future(value: Any, now: datetime) -> bool:

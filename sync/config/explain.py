@@ -38,7 +38,7 @@ _WORDS: dict[str, str] = {
     "mapping_type": _TABLE,
     "model_attributes_type": _TABLE,
     "model_type": _TABLE,
-    "string_pattern_mismatch": "is not in the form that is wanted",
+    "string_pattern_mismatch": "does not have the expected form",
     "string_type": "must be text in quotes",
     "string_unicode": "must be Unicode text",
     "time_delta_type": 'must be a duration such as "30s", "5m", "2h" or "7d"',

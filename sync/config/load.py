@@ -86,7 +86,7 @@ def _place_problems(config: Config) -> Iterator[Problem]:
     with suppress(ValueError):  # a path with a NUL, which has a problem of its own
         if config.receipts_copy_path != config.ledger_path.parent:
             return
-        what = "is the folder of the ledger itself, where its receipts are already"
+        what = "is the ledger's own folder, which already has its receipts"
         yield Problem("ledger.receipts_copy", what, "name another folder, on another disk")
 
 
@@ -100,7 +100,8 @@ def _digest(raw: dict[str, Any]) -> str:
 
 
 def state_folder(env: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the state folder that the service manager passes; of several, the first is ours. None without one."""
+    """Return the state folder that the service manager passes, the first if there are several; None if there is
+    none."""
     # systemd joins the folders of StateDirectory= with colons:
     # https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#RuntimeDirectory=
     first = env.get("STATE_DIRECTORY", "").split(":")[0]
@@ -172,7 +173,7 @@ def find_config(explicit: Path | None, env: Mapping[str, str] = os.environ) -> P
         if os.path.exists(candidate) and not os.path.isdir(candidate):
             return candidate
         looked.append(str(candidate))
-    what = f"none found, or none that may be read; looked at: {', '.join(looked)}"
+    what = f"none found that can be read; looked at: {', '.join(looked)}"
     raise ConfigError([Problem("configuration file", what, "write one with: closingdealz-sync init")])
 
 
@@ -281,7 +282,7 @@ def _risks(config: Config) -> Iterator[Problem]:
     for name, source in config.sources.items():
         if source.overlap < source.settle:
             what = f"is shorter than settle ({format_duration(source.settle)}): rows that commit late may be missed"
-            yield Problem(place("sources", name, "overlap"), what, "they arrive by the sweep only")
+            yield Problem(place("sources", name, "overlap"), what, "only the sweep finds them")
         if isinstance(source.options, Cautions):
             for key, what, hint in source.options.cautions():
                 yield Problem(place("sources", name, key), what, hint)
@@ -320,7 +321,7 @@ def _matched_tables(stream: Stream, kind: str) -> Iterator[LeadFields]:
 def _matches_nothing(stream: Stream) -> Iterator[str]:
     for kind in stream.match_on:
         if kind == "domain" and stream.lead.kind == "contact":
-            yield 'matches nothing by "domain": it says something of companies only'
+            yield 'matches nothing by "domain": domains are compared between companies only'
         elif all(getattr(each, field) is None for each in _matched_tables(stream, kind) for field in _MATCHED[kind]):
             yield f'matches nothing by "{kind}": the lead has no {" or ".join(_MATCHED[kind])}'
 

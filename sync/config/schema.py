@@ -73,7 +73,7 @@ class Limit(Table):
         timedelta(seconds=60),
         ge=timedelta(milliseconds=100),
         le=timedelta(days=1),
-        description="In which time it allows them.",
+        description="The length of the window in which it allows them.",
     )
 
 
@@ -102,8 +102,8 @@ class Workspace(Table):
         description="Where the API is, without its path. Plain http is allowed to this machine only.",
     )
     limit: Limit = Field(Limit(), description="The server's rate limit for one key.")
-    batch_size: int = Field(100, ge=1, le=100, description="How many leads one request carries at most.")
-    in_flight: int = Field(8, ge=1, le=32, description="How many requests are under way at a time at most.")
+    batch_size: int = Field(100, ge=1, le=100, description="The most leads in one request.")
+    in_flight: int = Field(8, ge=1, le=32, description="The most requests in flight at a time.")
     linger: Duration = Field(
         timedelta(seconds=2),
         le=timedelta(hours=1),
@@ -113,15 +113,15 @@ class Workspace(Table):
         timedelta(seconds=60),
         ge=_SECOND,
         le=timedelta(minutes=15),
-        description="How long a request may take in all, with its answer.",
+        description="How long a request may take in all, including its answer.",
     )
     label: Annotated[str, AfterValidator(check_label_template)] | None = Field(
         None,
         description="A label on every lead, such as `sync-{batch}`; `{batch}` stands for the name of its request (22 "
-        "characters), so that you find what a batch in doubt has created.",
+        "characters), so that you can find what a batch in doubt created.",
     )
     unknown_statuses: list[Annotated[int, Field(ge=300, le=599)]] = Field(
-        [], description="More HTTP statuses after which it is unknown what was created."
+        [], description="Further HTTP statuses after which it is unknown what was created."
     )
     on_unknown: Literal["hold", "resend"] = Field(
         "hold",
@@ -131,10 +131,10 @@ class Workspace(Table):
     on_rejected: Literal["bisect", "hold"] = Field(
         "bisect",
         description="What happens to a rejected batch: it is halved until the offending lead is found, or the whole "
-        "batch waits for a person. `send-test --probe-rejection` tells which one your server needs.",
+        "batch waits for a person. `send-test --probe-rejection` tells you which one your server needs.",
     )
     max_pending: int = Field(50_000, ge=100, description="Reading pauses while this many leads wait to be sent.")
-    wire: Wire = Field(Wire(), description="Names in the request, in case the server wants others.")
+    wire: Wire = Field(Wire(), description="Names in the request, in case the server expects others.")
 
     @property
     def leads_per_second(self) -> float:
@@ -164,7 +164,7 @@ class LedgerOptions(Table):
     backups_to: str = Field(
         "backups",
         min_length=1,
-        description="The folder of these copies, best on another disk; relative to the ledger's.",
+        description="The folder of these copies, best on another disk; relative to the ledger's folder.",
     )
 
 
@@ -192,8 +192,8 @@ class ServiceOptions(Table):
         timedelta(minutes=15),
         ge=_SECOND,
         le=timedelta(days=1),
-        description="A poll that reads no page for so long hangs: the watchdog is not fed any more, and systemd "
-        "restarts the daemon.",
+        description="A poll that reads no page for this long is considered hung: the watchdog is no longer fed, and "
+        "systemd restarts the daemon.",
     )
 
 
@@ -206,7 +206,7 @@ class Guard(Table):
         gt=1,
         description="The most new leads in 24 hours, as a multiple of an average day of the last four weeks.",
     )
-    at_least: int = Field(100, ge=0, description="As many as this in 24 hours are never held because of factor.")
+    at_least: int = Field(100, ge=0, description="Up to this many in 24 hours are never held because of factor.")
 
 
 class LeadFields(Table):
@@ -230,7 +230,8 @@ class LeadFields(Table):
     )
     required: list[str] = Field(
         [],
-        description="Fields without which the lead is not sent (a nested contact: left out), besides its name.",
+        description="Fields that the lead needs besides its name: without one of them it is not sent (a nested "
+        "contact is left out).",
     )
     require: list[str] | None = Field(
         None, description="The older form of required: it replaces the name instead of adding to it."
@@ -241,7 +242,8 @@ class ContactTable(LeadFields):
     """One `[[….lead.contacts]]`: nested contacts, from a list expression; its fields are relative to each item."""
 
     from_: Expression = Field(
-        alias="from", description="A list of the record; the other expressions of this table look at its items."
+        alias="from",
+        description="A list of the record; the other expressions of this table are evaluated on each of its items.",
     )
     where: Expression | None = Field(None, description="Only items for which this is true.")
 
@@ -304,13 +306,13 @@ class Stream(Extended):
         [], description="Which common values make a record the duplicate of one that has a lead."
     )
     resend_label: Annotated[str, AfterValidator(check_label)] | None = Field(
-        None, description="A label on each further lead of a record, also when `drift resend` creates it."
+        None, description="A label on each further lead of a record, including one that `drift resend` creates."
     )
     sweep: Duration = Field(
         timedelta(days=1),
         ge=timedelta(minutes=1),
         le=_YEAR,
-        description="How often all ids are compared with what is remembered.",
+        description="How often all ids are compared with the ledger.",
     )
     guard: Guard | None = Field(None, description="Where this stream differs from [guard].")
     lead: LeadTable = Field(description="The mapping.")
@@ -326,8 +328,8 @@ class Source(Extended):
         timedelta(minutes=5),
         ge=_SECOND,
         le=_YEAR,
-        description="How often its streams are read. Where it is not set, a stream whose polls take long, because it "
-        "has no `modified` column, is read less often.",
+        description="How often its streams are read. If it is not set, a stream whose polls take long because it has "
+        "no `modified` column is read less often.",
     )
     cron: Annotated[str, AfterValidator(check_cron)] | None = Field(
         None, description="Instead of every: minute, hour, day, month and weekday (mon, tue …)."
@@ -349,8 +351,8 @@ class Config(Table):
 
     workspaces: Mapping[Name, Workspace] = Field(min_length=1, description="One table for each API key.")
     ledger: LedgerOptions = Field(LedgerOptions(), description="Where the program remembers.")
-    log: Log = Field(Log(), description="What it writes about its work.")
-    metrics: MetricsSection | None = Field(None, description="What it serves over HTTP.")
+    log: Log = Field(Log(), description="How the log is written: level and format.")
+    metrics: MetricsSection | None = Field(None, description="Health checks and metrics, served over HTTP.")
     service: ServiceOptions = Field(ServiceOptions(), description="The daemon under a service manager.")
     guard: Guard = Field(Guard(), description="What may be created without anybody's approval.")
     lookups: Mapping[Name, Mapping[str, Constant]] = Field({}, description="Tables for the function lookup().")

@@ -136,7 +136,10 @@ def check_listen(value: str) -> str:
     if not port.isdecimal() or not port.isascii() or not 0 < int(port) < 65536 or not host:
         raise ValueError('must be an address and a port such as "127.0.0.1:9464"')
     if not is_loopback(host):
-        raise ValueError("must be on this machine (127.0.0.1, ::1, localhost): put a proxy with a login before it")
+        raise ValueError(
+            "must be on this machine (127.0.0.1, ::1, localhost): to reach it from elsewhere, put a proxy "
+            "with a login in front of it"
+        )
     return value
 
 

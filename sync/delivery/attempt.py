@@ -115,4 +115,4 @@ class Attempt(Mapping[str, Any]):
         if self._response is not None:
             self.progress.received = self._response.num_bytes_downloaded
         late = bool(end) and self.left <= 0
-        return account_of(self.progress, self._clock.boot() - self._began, "the time-out was over" if late else end)
+        return account_of(self.progress, self._clock.boot() - self._began, "timed out" if late else end)

@@ -181,7 +181,7 @@ class Backoff:
 
 
 def is_of(ledger: Ledger, name: str, options: Workspace, rule: RateLimit, stored: Mapping[str, object]) -> bool:
-    """Return True if the workspace's kept pace belongs to this key and this address, as far as it names one."""
+    """Return True if the workspace's kept pace belongs to this key, and to this address if it names one."""
     there = _digest_of(ledger, options)
     return ledger.outbox.is_kept_for(name, rule.api_key) and stored.get("address", there) == there
 

@@ -51,7 +51,7 @@ class PostedRequest:
             self.ends_with(_too_late(self.attempt))
 
     def ends_with(self, answer: ApiResponse | Outcome | BaseException) -> None:
-        """Make it known how the request ended, unless it is known already: it was cut at the same moment."""
+        """Record how the request ended, unless that is known already because it was cut at the same moment."""
         with contextlib.suppress(InvalidStateError):
             if isinstance(answer, BaseException):
                 self.answer.set_exception(answer)
@@ -90,7 +90,7 @@ class LeadsClient:
             self._way, self._exchange = _way_to(self._url)
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
             what = f"certificates or proxies that cannot be used ({type(error).__name__})"
-            hint = "look at SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY and ALL_PROXY"
+            hint = "check SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY and ALL_PROXY"
             if isinstance(error, ImportError):  # httpx asks for a package of its own there
                 what, hint = "a SOCKS proxy, which cannot be used", "name an HTTP proxy in HTTPS_PROXY"
             raise ConfigError([Problem("environment", f"names {what}", hint)]) from error
@@ -196,7 +196,7 @@ class LeadsClient:
 
 
 def _too_late(attempt: Attempt) -> Outcome:
-    end = "the time-out was over"
+    end = "timed out"
     return Outcome("refused", f"no connection: {end}", account=attempt.account(end))
 
 
@@ -204,7 +204,7 @@ Exchange = Callable[[httpx.Request], httpx.Response]
 
 
 def _way_to(url: httpx.URL) -> tuple[OwnConnections | httpx.Client, Exchange]:
-    """Return what carries requests to this address, to be closed at the end, and its call for one request.
+    """Return the connections to this address, to be closed at the end, and the function that carries one request.
 
     Raises OSError, ValueError, ImportError or httpx.InvalidURL for certificates or proxies that cannot be used.
     """

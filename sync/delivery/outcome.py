@@ -177,8 +177,8 @@ def _of_status(status: int) -> tuple[Verdict, str, PauseKind | None]:
         return known
     # a gateway's 502 or 504 may hide a request that went through
     if status >= 500 or status < 300:
-        return "in_doubt", "this answer does not tell whether the leads were created", None
-    return "paused", "the address or the account is not right", "address"
+        return "in_doubt", "this answer does not say whether the leads were created", None
+    return "paused", "the address or the account is wrong", "address"
 
 
 def _of_bad_request(rejected: Outcome, *, is_own: bool, on_rejected: Literal["bisect", "hold"]) -> Outcome:
@@ -264,7 +264,7 @@ class _Object(dict[str, object]):
 
 
 def _body(members: Sequence[tuple[str, object]]) -> dict[str, object]:
-    """Return the response by its keys in lower case; empty if a key comes twice, since nobody can know which one
+    """Return the response by its keys in lower case; empty if a key comes twice, since it is unknown which one
     counts."""
     body = {key.lower(): value for key, value in members}
     return body if len(body) == len(members) else {}

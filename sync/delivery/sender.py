@@ -89,7 +89,7 @@ class BackoffPolicy(Protocol):
 
 
 class Sender:
-    """Carries batches to one workspace, and writes what came of them.
+    """Carries batches to one workspace, and writes down their outcomes.
 
     Each is declared, begun, judged and concluded, in this order, by one thread."""
 
@@ -152,11 +152,8 @@ class Sender:
     def conclude_together(
         self, judged: Sequence[AnsweredBatch], also: Callable[[], Also]
     ) -> tuple[list[Conclusion], Also]:
-        """Write the verdicts of these batches with one sync of the receipts and one transaction, in which `also` is
-        done at last.
-
-        Raises whatever fails, and then the ledger knows nothing of them: conclude each alone.
-        """
+        """Write the verdicts of these batches with one sync of the receipts and one transaction, in which `also` runs
+        last. Raises whatever fails; the ledger then has none of the verdicts, and each must be concluded alone."""
         # the receipts first: if the ledger's commit fails, the next start still knows the verdicts
         self._ledger.journal.verdicts(
             (each.claim.batch, self._state_of(each.outcome), each.outcome.status, each.outcome.cause) for each in judged
@@ -268,7 +265,7 @@ class Sender:
         return {"pending": self._ledger.outbox.pending(self._to.name), "room": max(0, room.allowed - room.used)}
 
     def say(self, claim: Claim, sent: SentBatch) -> None:
-        """Log the batch, and a lead that was rejected alone."""
+        """Log the batch, and the lead if it was rejected alone."""
         outcome = sent.outcome
         common: dict[str, object] = {
             "workspace": self._to.name,

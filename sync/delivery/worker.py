@@ -119,8 +119,8 @@ class DeliveryWorker:
             self._news()
 
     def _news(self) -> None:
-        """Note that there may be something to send: an idle worker is no longer idle, nor is a claim under way a proof
-        of it."""
+        """Note that there may be something to send: an idle worker is no longer idle, and a claim under way does not
+        prove that it is."""
         self._signals += 1
         self._idle = False
         self._changed.notify_all()
@@ -163,7 +163,7 @@ class DeliveryWorker:
 
     @property
     def in_flight_since(self) -> float | None:
-        """The time the oldest request in flight began, in seconds since boot; None if there is none."""
+        """The time at which the oldest request in flight began, in seconds since boot; None if there is none."""
         return min(self._sending.copy().values(), default=None)
 
     @property
@@ -178,12 +178,12 @@ class DeliveryWorker:
 
     @property
     def patience(self) -> float:
-        """Seconds within which it ends once it is told to stop, verdicts included."""
+        """Seconds within which it ends, verdicts included, once it is told to stop."""
         return self.deadline + DRAIN_MARGIN
 
     @property
     def deadline(self) -> float:
-        """Seconds that a request may take at the most."""
+        """The most seconds that a request may take."""
         return self._to.options.timeout.total_seconds()
 
     def _now(self) -> float:
@@ -248,8 +248,8 @@ class DeliveryWorker:
         return True
 
     def _turn(self, judged: Sequence[AnsweredBatch]) -> NoRoom | NothingToSend | None:
-        """Conclude these batches, claim the next ones and send them; return why there are no more of them, None if that
-        is not known."""
+        """Conclude these batches, claim the next ones and send them; return why no more can be claimed, None if that is
+        not known."""
         for each in judged:
             if each.outcome.verdict not in {"created", "in_doubt"}:
                 # before the claim, which may be of the same leads
@@ -301,7 +301,7 @@ class DeliveryWorker:
             self._sender.say(judged.claim, sent)
 
     def _end(self, judged: AnsweredBatch, how: Callable[[], None]) -> None:
-        """Finish a batch: it is in flight no more, whether that succeeds or not."""
+        """Finish a batch: it is no longer in flight, whether this succeeds or not."""
         try:
             how()
         except BaseException as error:  # noqa: BLE001 - the other batches must not lose their verdict, whatever it is
@@ -339,7 +339,8 @@ class DeliveryWorker:
         self._ledger.clock.wait(self._changed, max(0.001, min(seconds, *lefts)) if lefts else seconds)
 
     def _must_wait(self) -> float | None:
-        """Return the seconds until a batch may be claimed as far as this process knows; None: now."""
+        """Return the seconds until a batch may be claimed, as far as this process knows; None if one may be claimed
+        now."""
         rests_for = self._health.rests_for
         if rests_for > 0:
             return rests_for

@@ -162,15 +162,15 @@ def refuse(evidence: Evidence) -> None:
         raise LedgerUntrusted(
             f"the query of the stream {evidence.stream} was edited and now has other records than the ledger knows:"
             f" {counts}",
-            hint="other records need a stream of another name; if these are the same all the same, and must not be"
-            f" sent again: {anyway}",
+            hint="give other records a stream with a new name; if these are the same records after all, "
+            f"and must not be sent again: {anyway}",
         )
     if evidence.verdict == "unknown":
         raise LedgerUntrusted(
             f"the query of the stream {evidence.stream} was edited, and nobody can tell whether it has the same records"
             f" as before: {counts}",
-            hint="edit the query alone, reload, and only then the mapping: then values can be compared; if you are sure"
-            f" that they are the same: {anyway}",
+            hint="edit only the query and reload, then edit the mapping, so that values can be compared; if you are "
+            f"sure that the records are the same: {anyway}",
         )
 
 
@@ -193,8 +193,8 @@ class Unanswered(SourceUnavailable):
         super().__init__(
             f"the query of the stream {stream} was edited, and its source has not answered yet whether it has the same"
             " records",
-            hint="a daemon puts it into force by itself once the source answers; for `once`, run it again; see why the"
-            " source is that slow",
+            hint="a running daemon puts it into force once the source answers; otherwise run `once` "
+            "again; find out why the source is so slow",
         )
 
 

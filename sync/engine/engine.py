@@ -55,7 +55,7 @@ class EnginePart(Protocol):
 
     @property
     def patience(self) -> float:
-        """Seconds that its successor waits for its end at the most."""
+        """The most seconds that its successor waits for its end."""
         ...
 
     def stop(self) -> None: ...
@@ -124,7 +124,7 @@ class PreparedPlan:
         return sorted(set().union(*((each.begun | each.ended) for each in (self.of_streams, self.of_workspaces))))
 
     def discard(self) -> None:
-        """Stop the workers that were made in vain."""
+        """Stop the workers that were made but are not needed."""
         for worker in self.workers.values():
             worker.stop()
 

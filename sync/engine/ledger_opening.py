@@ -34,7 +34,7 @@ def own_ledger(config: Config) -> Ledger:
     """Open the ledger for the process that polls and delivers. If a place cannot be written, the error names it and its
     cure.
 
-    Raises LedgerUntrusted also if a new ledger would be made although this configuration had another one: everything
+    It also raises LedgerUntrusted if a new ledger would be made although this configuration had another one: everything
     that was sent before would be sent again. Raises LedgerBusy, LedgerError.
     """
     # before the file is made: afterwards it would look like a ledger that was always there
@@ -43,7 +43,7 @@ def own_ledger(config: Config) -> Ledger:
 
 
 def create_ledger(config: Config) -> Ledger:
-    """Open the ledger as `own_ledger` does, but make a new one whatever there was before."""
+    """Open the ledger as `own_ledger` does, but make a new one even if there was one before."""
     from sync.engine.compiled_config import CompiledConfig  # slow to load, and the other commands need none
 
     try:
@@ -76,9 +76,9 @@ def refuse_moved(config: Config) -> None:
     refuse_lost(config)  # with the better advice
     there = "move it there, with the files beside it" if former.exists() else "restore it there"
     raise LedgerUntrusted(
-        f"there is no ledger at {config.ledger_path}; until now this configuration had {former}, and a new one knows"
-        " nothing of what was sent: all of it would be sent again",
-        hint=f"set [ledger] path back, or {there}; if all is to be sent anew: closingdealz-sync ledger create",
+        f"there is no ledger at {config.ledger_path}; until now this configuration had {former}, and a new one would "
+        "know nothing of what was sent: all of it would be sent again",
+        hint=f"set [ledger] path back, or {there}; to send everything again, run: closingdealz-sync ledger create",
     )
 
 

@@ -51,7 +51,7 @@ def without_sources(config: Config, names: Collection[str]) -> Config:
 
 
 def pinned(config: Config, name: str) -> Source:
-    """Return the source with its streams' workspaces named: which one is the first may be another one elsewhere."""
+    """Return the source with its streams' workspaces named, since another configuration may have another default."""
     source = config.sources[name]
     streams = {
         key: stream.model_copy(update={"workspace": config.workspace_of(stream)})
@@ -79,7 +79,7 @@ def _problems_of_source(name: str, source: Source) -> Iterable[Problem]:
 
 def _error(config: Config, problems: Iterable[Problem]) -> ConfigError:
     found = [
-        Problem(each.where, each.what, f"{each.hint}, {_THEN}" if each.hint else f"give it, {_THEN}")
+        Problem(each.where, each.what, f"{each.hint}, {_THEN}" if each.hint else f"supply it, {_THEN}")
         # one missing key may hold up several sources: it is listed once
         for each in dict.fromkeys(problems)
     ]

@@ -61,7 +61,7 @@ class Round:
     def __init__(
         self, config: Config, ledger: Ledger, *, most: int | None = None, client: ClientFactory = open_client
     ) -> None:
-        """Send `most` leads at the most, without it all. This process must own the ledger.
+        """Send at most `most` leads, or all without it. This process must own the ledger.
 
         Raises as Engine does; Unanswered where no source is left whose edited query could be compared.
         """
@@ -90,7 +90,7 @@ class Round:
 
     def run(self, streams: Sequence[str] | None = None, *, tick: Callable[[Engine], None] = lambda _: None) -> Summary:
         """Run the round and return its result. `tick` is called a few times a second from this thread, for a display;
-        Ctrl-C during it ends the round in order.
+        Ctrl-C during it ends the round cleanly.
 
         Raises LedgerError and defects.
         """

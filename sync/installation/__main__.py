@@ -232,7 +232,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = found.add_subparsers(dest="verb", required=True, parser_class=_Parser)
     one = verbs.add_parser("install", help="Install or upgrade; may be done again. Keeps configuration and ledger.")
     one.add_argument("source", nargs="?", type=Path, help="a wheel or a checkout (default: what this is run from)")
-    one.add_argument("--extras", help="drivers, such as postgresql,mysql (default: as the last time, or all)")
+    one.add_argument("--extras", help="drivers, such as postgresql,mysql (default: the same as last time, or all)")
     one.add_argument(
         "--wheels", type=Path, metavar="DIR", help="take every package from this folder, none from an index"
     )

@@ -21,7 +21,7 @@ class InstallLayout:
 
     @property
     def releases(self) -> Path:
-        """Return the folder of releases: one environment a version, of which the last ones are kept."""
+        """Return the folder of releases: one environment for each version; only the last few are kept."""
         return self.home / "releases"
 
     @property

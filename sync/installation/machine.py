@@ -49,7 +49,7 @@ class Machine:
             raise Failed(f"{Path(command[0]).name} failed ({done.returncode}):\n{(done.stderr or done.stdout).strip()}")
 
     def ask(self, *command: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command that changes nothing, also in a dry run. Raises Failed if it cannot be started."""
+        """Run a command that changes nothing, even in a dry run. Raises Failed if it cannot be started."""
         try:
             return subprocess.run(  # noqa: S603 - no shell, and words of our own
                 [*map(str, command)],

@@ -55,7 +55,7 @@ def own_source() -> Path:
 def wheel_of(source: Path, machine: Machine, wheels: Path | None, layout: InstallLayout) -> Iterator[Path]:
     """Yield the source itself if it is a wheel; from a checkout, build one with its own build system.
 
-    What an installation that was killed left of its building goes first; nobody else builds meanwhile (`alone`).
+    What a killed installation left of its building is removed first; nobody else builds meanwhile (`alone`).
     """
     if layout.building.exists():
         machine.remove(layout.building)
@@ -119,7 +119,7 @@ def is_complete(release: Release) -> bool:
 
 
 def make(release: Release, wheel: Path, extras: Sequence[str], machine: Machine, wheels: Path | None) -> None:
-    """Make the release; an unfinished one of an earlier attempt is made anew. Raises Failed."""
+    """Make the release; one that an earlier attempt left unfinished is made again. Raises Failed."""
     if release.path.exists():
         machine.remove(release.path)
     release.path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,7 +188,7 @@ def _environment(path: Path) -> Sequence[str | Path]:
     """Return the command that makes an environment with the system's own Python: `sys.executable` may belong to another
     environment. Raises Failed if it cannot."""
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
-        raise Failed("this Python cannot make environments: apt-get install python3-venv, then try again")
+        raise Failed("this Python cannot create environments: apt-get install python3-venv, then try again")
     return ("/usr/bin/python3", "-m", "venv", path)
 
 

@@ -16,7 +16,7 @@ from sync.shared.words import Json
 
 
 def contains(where: Json, what: Json) -> bool | None:
-    """Return True where the list holds the value, or the text this part; null where text or part is null."""
+    """Return True if the list holds the value, or the text contains this part; null if text or part is null."""
     if isinstance(where, list):
         return what in where
     if what is None or where is None:
@@ -69,7 +69,7 @@ def least(items: list[Json]) -> Json:
 
 
 def ordered(items: list[Json]) -> list[Json]:
-    """Return the numbers or texts in their order, nulls at the end."""
+    """Return the numbers or texts in order, nulls at the end."""
     known = [item for _, item in sorted(_pairs("sort", items), key=_key)]
     return known + [None] * (len(items) - len(known))
 

@@ -279,5 +279,5 @@ def _date(value: Json) -> str:
         what = "a number" if isinstance(value, str) and value.isdecimal() else type_name(value)
         raise UnusableValue(f"must be an ISO 8601 date or time such as 2026-01-31 or 2026-01-31T12:30:00Z, got {what}")
     if not in_common_range(found):
-        raise UnusableValue("must be a day after 0001-01-01, which stands for no date, and up to 9999, in UTC, too")
+        raise UnusableValue("must be after 0001-01-01, which stands for no date, and no later than 9999, in UTC too")
     return found

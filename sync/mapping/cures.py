@@ -19,7 +19,7 @@ _CURES = {
     "is": "write a == `null`, or !a for whatever is empty",
     "?": "write if(condition, then, else); for a fallback not_null(a, b)",
     "{": "a field is its name alone, without $ and braces",
-    "+": "write add(a, b); text is put together by join('', [a, b])",
+    "+": "write add(a, b); to put text together, write join('', [a, b])",
     "-": "put a field name with a hyphen into double quotes",
     "- ": "write subtract(a, b)",
     "*": "write multiply(a, b)",
@@ -62,9 +62,9 @@ ELSEWHERE: Mapping[str, str] = {
     **dict.fromkeys(("root", "parent", "this"), "write $ for the whole record, $.name for its field"),
     **dict.fromkeys(
         ("now", "today", "current_date", "current_timestamp", "sysdate", "age"),
-        "not offered: a value that changes by itself would make every lead a changed one; map a column of the source",
+        "not offered: a value that changes by itself would make every lead look changed; map a column of the source",
     ),
-    **dict.fromkeys(("random", "uuid", "rand", "newid"), "not offered: each reading would make another lead"),
+    **dict.fromkeys(("random", "uuid", "rand", "newid"), "not offered: each poll would make a different lead"),
 }
 """Functions as other languages call them, and what to write here."""
 
@@ -89,7 +89,7 @@ def cure(text: str, position: int, found: str) -> str:
     if found == "." and (whole := _DIGITS_BEFORE.search(before)):
         here = whole[0] + here
     if number := _NUMBER.match(here):
-        return f"numbers stand in backticks: `{number[0]}`"
+        return f"write numbers in backticks: `{number[0]}`"
     quotes = "write straight quotes: 'text'" if _CURLY.search(text) else ""
     return _cure_of_place(before, here) or _CURES.get(found.lower()) or _cure_of_words(before, here) or quotes
 
@@ -99,11 +99,9 @@ def _cure_of_place(before: str, here: str) -> str:
     otherwise."""
     if here[:1].isalpha() and not here[:1].isascii():
         whole = json.dumps(_LETTERS_BEFORE.findall(before)[0] + _LETTERS.findall(here)[0], ensure_ascii=False)
-        return f"a field name with other letters than A to Z stands in double quotes: {whole}"
+        return f"a field name with letters other than A to Z needs double quotes: {whole}"
     if found := _IN_SQUARE_BRACKETS.match(before[-1:] + here):
-        return (
-            f"a field of an object stands behind a point: {_PATH_BEFORE.findall(before[:-1])[0]}.{json.dumps(found[1])}"
-        )
+        return f"a field of an object follows a dot: {_PATH_BEFORE.findall(before[:-1])[0]}.{json.dumps(found[1])}"
     if before.endswith("$") and (word := _WORD.match(here)):
         return f"write $.{word[0]} for the field of the whole record, or {word[0]} alone"
     return "a quote inside text is written \\'" if before.endswith("'") and here.startswith("'") else ""
@@ -115,7 +113,7 @@ def _cure_of_words(before: str, here: str) -> str:
         return ""
     if cure := _CURES.get(words[0].split()[-1].lower()):
         return cure
-    return f"a field name with a blank stands in double quotes: {json.dumps(words[0] + _words_from(here))}"
+    return f"a field name with a blank needs double quotes: {json.dumps(words[0] + _words_from(here))}"
 
 
 def _words_from(here: str) -> str:

@@ -54,7 +54,7 @@ def date(text: str | float, form: str) -> str | None:
 
 def format_date(iso_date: str, form: str) -> str | None:
     """Return a date or time (ISO 8601) by a format of strftime codes, names in English; null if it lacks what a code
-    asks."""
+    asks for."""
     seen = iso_8601(trimmed(iso_date))
     if seen is None:
         return None
@@ -95,7 +95,7 @@ def format_fault(form: Json, *, whole: bool) -> tuple[str, str] | None:
     if whole and len(has - {"%"}) < len([code for code in codes if code != "%"]):
         return "the format has a code twice", ""
     if whole and "I" in has and "p" not in has:
-        return "the format has hours of a half day without AM and PM", "write %H, or add %p"
+        return "the format has 12-hour times without AM or PM", "write %H, or add %p"
     return None
 
 

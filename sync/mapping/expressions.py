@@ -87,7 +87,7 @@ def compile_expression(
         return Compiled(str(source).lower(), node, Library(lookups), constant=True)
     if len(source) > LONGEST:
         what = f"the expression has {len(source):,} characters, more than {LONGEST:,}"
-        raise BadExpression((what, "shorten it; a table of values belongs into [lookups.NAME]"))
+        raise BadExpression((what, "shorten it; a table of values belongs in [lookups.NAME]"))
     try:
         node = parse(source)
     except BadExpression as error:
@@ -112,7 +112,7 @@ def failure(error: Exception) -> str:
         case ArithmeticError():
             return "expression failed: a number is out of range"
         case _:
-            return "expression failed: its values are of types that do not go together"
+            return "expression failed: its values have types that do not go together"
 
 
 def nearest(word: str, known: Mapping[str, Any] | frozenset[str] | list[str], form: str = "{}") -> str:
@@ -156,7 +156,9 @@ def _faults(text: str, root: Node, lookups: Mapping[str, Mapping[str, Json]]) ->
         misplaced -= sum(child["type"] == "expref" for i, child in enumerate(node["children"]) if i in expected)
         faults += [(place + what, hint) for what, hint in _call_faults(node, lookups)]
     if misplaced > 0:
-        faults.append(("& stands only before an argument of sort_by(), min_by(), max_by(), group_by() or map()", ""))
+        faults.append(
+            ("& is allowed only before an argument of sort_by(), min_by(), max_by(), group_by() or map()", "")
+        )
     return faults
 
 

@@ -61,7 +61,7 @@ def _tried(call: Callable[..., Json]) -> Callable[[Sequence[Any]], Misuse]:
 
 
 def if_else(*_: Json) -> Json:
-    """Return the second value where the condition holds, else the third (null without it); the safe form of `c && a ||
+    """Return the second value if the condition holds, else the third (null without it); the safe form of `c && a ||
     b`."""
 
 

@@ -16,7 +16,7 @@ _LEAST, _MOST = -(2**63), 2**64 - 1
 
 
 def nullif(value: Json, *unwanted: Json) -> Json:
-    """Return the value; null where it is one of these (or of a list of these), white space around text left aside."""
+    """Return the value; null if it is one of these (or in a list of these), ignoring white space around text."""
     bare = _bare(value)
     for one in unwanted:
         if bare == _bare(one) or (isinstance(one, list) and any(bare == _bare(item) for item in one)):
@@ -29,7 +29,7 @@ def _bare(value: Json) -> Json:
 
 
 def json(text: Json) -> Json:
-    """Return the value of JSON that arrives as text; a list or an object stays as it is, text that is no JSON becomes
+    """Return the value of JSON that arrives as text; a list or an object stays as it is, text that is not JSON becomes
     null."""
     if not isinstance(text, str):
         return text
@@ -89,8 +89,8 @@ def from_items(pairs: list[Json]) -> dict[str, Json]:
 
 
 def zip_lists(*lists: list[Json]) -> list[Json]:
-    """Return the lists side by side: a list of their first items, one of their second ones, as far as the shortest
-    goes."""
+    """Return the lists side by side: a list of their first items, one of their second ones, up to the end of the
+    shortest."""
     return [list(row) for row in zip(*lists, strict=False)]
 
 

@@ -115,7 +115,7 @@ def _equality(one: Compared, kind: FieldKind) -> Misuse:
 def _blanks(one: Compared, kind: FieldKind) -> Misuse:
     if kind.type != "text" or not isinstance(one.literal, str) or (bare := one.literal.strip()) == one.literal:
         return None
-    what = f"{_condition(one, one.literal)} asks for values with blanks around them; a CHAR column comes without"
+    what = f"{_condition(one, one.literal)} asks for values with blanks around them; a CHAR column is read without them"
     return what, f"write {_condition(one, bare)}, or trim({_written_path(one)}) {_SIGNS[one.how]} {_written(bare)}"
 
 

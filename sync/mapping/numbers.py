@@ -106,12 +106,12 @@ def calculated(calculate: Callable[[], Decimal]) -> Json:
 
 
 def add(a: str | float, b: str | float) -> Json:
-    """Return the sum, in decimal digits (up to 60 of them, given to 17); null where one is no number."""
+    """Return the sum, in decimal digits (up to 60 of them, given to 17); null if one is not a number."""
     return _of_two(a, b, lambda one, other: one + other)
 
 
 def subtract(a: str | float, b: str | float) -> Json:
-    """Return the first number less the second."""
+    """Return the first number minus the second."""
     return _of_two(a, b, lambda one, other: one - other)
 
 

@@ -19,7 +19,7 @@ _MEMORY_OF_A_PATTERN = 8 << 20
 
 
 def regex_match(text: str | float, pattern: str) -> bool:
-    """Return True where the pattern matches somewhere in the text (`^` and `$` are its beginning and end)."""
+    """Return True if the pattern matches somewhere in the text (`^` and `$` are its beginning and end)."""
     return _search(text, pattern) is not None
 
 
@@ -61,8 +61,8 @@ def _compiled(pattern: str) -> Any:
 
 
 _NOT_IN_RE2 = (
-    (re.compile(r"\(\?<?[=!]"), "looking ahead or behind"),
-    (re.compile(r"\\[1-9]|\(\?P="), "referring back to a group"),
+    (re.compile(r"\(\?<?[=!]"), "lookahead or lookbehind"),
+    (re.compile(r"\\[1-9]|\(\?P="), "back-references"),
     (re.compile(r"\(\?>|[*+?}]\+"), "possessive or atomic groups"),
     (re.compile(r"\\Z"), "\\Z"),
 )

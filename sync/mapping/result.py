@@ -92,7 +92,7 @@ class MappingNotes:
         self.warnings.append(Note(self.place(field), rule, length, hint))
 
     def drop(self, field: str, why: str, length: int | None = None, hint: str = "", *, item: bool = False) -> None:
-        """Note that a value is left out; `item`: one of a list, of which others may remain."""
+        """Note that a value is left out; `item`: it is one item of a list, whose others may remain."""
         joint = _JOINTS.get(why.split(" ", 1)[0], " that is ") if item else ": "
         self.warn(field, f"left out{' one' if item else ''}{joint}{why}", length, hint)
         self._reasons[Note(self.place(field), why, length, hint)] = item

@@ -232,7 +232,7 @@ def _items(table: ContactFiller, value: Json, report: MappingNotes) -> Sequence[
         return (found,)
     if found is not None and found != "":
         is_json = isinstance(found, str) and found.lstrip().startswith(("[", "{"))
-        hint = "JSON that arrives as text is opened by json(field)" if is_json else ""
+        hint = "json(field) parses JSON that arrives as text" if is_json else ""
         report.problem("contacts", "expression failed: `from` must yield a list of objects", None, hint)
     return ()
 
@@ -246,7 +246,7 @@ def _contact(table: ContactFiller, item: Json, record: Json, report: MappingNote
     if required.are_in(document):
         return document
     missing = ", ".join(required.missing(document)) or required.any_of_them
-    hint = "" if isinstance(item, dict) else f"`from` gives {type_name(item)} here, no object: @ reads it"
+    hint = "" if isinstance(item, dict) else f"`from` gives {type_name(item)} here, not an object: @ reads it"
     report.warn("", f"left out: nothing usable in {missing}", None, hint)
     return None
 

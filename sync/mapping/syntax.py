@@ -140,7 +140,7 @@ def _parse(text: str) -> Node:
         raise BadExpression((what, cure(text, error.lexer_position, str(error.lexer_value)))) from None
     except ParseError as error:
         token = str(error.token_value)
-        what = f"column {error.lex_position + 1}: does not expect {token!r} here"
+        what = f"column {error.lex_position + 1}: unexpected {token!r}"
         if not token:
             raise BadExpression((f"column {len(text) + 1}: the expression ends too early", "")) from None
         raise BadExpression((what, cure(text, error.lex_position, token))) from None

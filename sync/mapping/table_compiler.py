@@ -237,7 +237,7 @@ class _TableCompiler:
             return Required(default.all_of + self.named("required", default.all_of), default.any_of)
         if self.table.required:
             hint = "keep required: it adds to the name; require is its older form, which replaces it"
-            self.findings.fault(f"{self.prefix}require", "stands beside required", hint)
+            self.findings.fault(f"{self.prefix}require", "cannot be combined with required", hint)
         return Required(all_of=self.named("require", ()))
 
     def check_default(self, default: Required) -> None:

@@ -37,12 +37,12 @@ def plain(value: Json, expects: str = "expects text") -> str:
 
 
 def lower(text: str) -> str:
-    """Return the text in small letters."""
+    """Return the text in lower case."""
     return text.lower()
 
 
 def upper(text: str) -> str:
-    """Return the text in capital letters."""
+    """Return the text in upper case."""
     return text.upper()
 
 
@@ -108,24 +108,24 @@ def substring(text: str | float, start: float, length: float | None = None) -> s
 
 
 def find_first(text: str, part: str) -> int | None:
-    """Return the place where the part first stands in the text (0 is the beginning); null if it does not."""
+    """Return the position of the part's first occurrence in the text (0 is the beginning); null if there is none."""
     at = text.find(part)
     return at if at >= 0 and part else None
 
 
 def find_last(text: str, part: str) -> int | None:
-    """Return the place where the part last stands in the text (0 is the beginning); null if it does not."""
+    """Return the position of the part's last occurrence in the text (0 is the beginning); null if there is none."""
     at = text.rfind(part)
     return at if at >= 0 and part else None
 
 
 def pad_left(text: str | float, width: float, pad: str = " ") -> str:
-    """Return the text filled up to that width at its beginning with blanks, or with the character `pad`."""
+    """Return the text, padded to that width at its beginning with blanks, or with the given character."""
     return plain(text).rjust(_width(width), _pad(pad))
 
 
 def pad_right(text: str | float, width: float, pad: str = " ") -> str:
-    """Return the text filled up to that width at its end with blanks, or with the character `pad`."""
+    """Return the text, padded to that width at its end with blanks, or with the given character."""
     return plain(text).ljust(_width(width), _pad(pad))
 
 
@@ -179,8 +179,8 @@ def region_fault(region: Json) -> tuple[str, str] | None:
 
 
 def domain(url_or_email: str) -> str | None:
-    """Return the host of a URL or e-mail address: small letters, ASCII (IDNA), without www.; null if there is none or
-    many."""
+    """Return the host of a URL or e-mail address: lower case, ASCII (IDNA), without www.; null if there is none, or
+    more than one."""
     text = trimmed(url_or_email)
     if not text or len(text) > _LONGEST_URL:
         return None

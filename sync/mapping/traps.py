@@ -58,7 +58,7 @@ def _everywhere(node: Node) -> Iterator[Trap]:
         case "or_expression" | "and_expression":
             yield from _contradiction(node)
         case "pipe" if _is_truth(node["children"][0]) and _is_condition(node["children"][-1]):
-            yield "what stands before | is true or false, so the condition behind it finds no fields", "write || for or"
+            yield "what stands before | is true or false, so the condition after it finds no fields", "write || for or"
         case "function_expression" if node["value"] == "contains":
             yield from _list_in_text(node["children"])
 
@@ -133,7 +133,10 @@ def _comparison(node: Node) -> Iterator[Trap]:
         elif _is_list(side) and other["type"] == "literal" and isinstance(other["value"], str | int | float):
             yield "compares a whole list with one value", "write contains(list[*].field, 'x'), or list[?field == 'x']"
         elif side["type"] == "not_expression" and beside_constant:
-            yield "! stands closer than the comparison, so true or false is compared", "write a != 'x', or !(a == 'x')"
+            yield (
+                "! binds more tightly than the comparison, which therefore compares true or false",
+                "write a != 'x', or !(a == 'x')",
+            )
 
 
 def _is_list(node: Node) -> bool:

@@ -109,7 +109,7 @@ class Intake:
         return reads, counts
 
     def _doubted(self, latest: Mapping[str, Record], known: Mapping[str, Stored]) -> list[Record]:
-        """Fetch by id what a page shows older than the ledger has it.
+        """Fetch by id the records that a page shows in an older version than the ledger's.
 
         It may be one of several rows that share a key and come on different pages, which would seem to change back and
         forth; or its modified time was set back.
@@ -194,7 +194,7 @@ class Intake:
                 emit("children_cut", stream=name, child=child, records=len(cut), left_out=left_out, example=shown)
 
     def _named(self, ids: Iterable[str]) -> dict[str, str | None]:
-        """Return the log's name for each of these ids: one that says nothing of a person, or the ledger's key."""
+        """Return the log's name for each of these ids: one that reveals nothing about a person, or the ledger's key."""
         given = self._job.given_ids
         names = {id_: log_name(id_, None, given=given) for id_ in ids}
         # an id that may be a person's name is replaced by the ledger's number of the record
@@ -215,7 +215,7 @@ def _links(records: Iterable[Record], children: Mapping[str, object], link: Call
 
 
 class Losses:
-    """The fields of one poll's leads of which nothing could be used, counted by field and rule."""
+    """The fields of one poll's leads that had no usable value, counted by field and rule."""
 
     def __init__(self) -> None:
         self._leads = 0

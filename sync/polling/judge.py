@@ -1,7 +1,7 @@
 """Decides what becomes of one record of a source: read it (project, fingerprint, map), then judge the reading.
 
 Pure: no clock, no ledger, no source. A reading is what a record means under the mapping in force; the judgement is the
-change that the ledger should make, given what it has stored of the record.
+change that the ledger should make, given what it has stored about the record.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def _without_values(record: Record, number: int, origin: Origin | None) -> Noted
 
 
 def _unusable(record: Record, number: int, note: Note, origin: Origin | None) -> NotedReading:
-    """Return the reading of a record that cannot be fingerprinted: judged anew whenever its modified time moves."""
+    """Return the reading of a record that cannot be fingerprinted: it is judged again whenever its modified time
+    moves."""
     version = Version("unfit", record.modified, number, None, None)
     reading = Reading(record.id, version, None, None, _reason((note,)), moved=record.moved, origin=origin)
     return NotedReading(reading, (note,))

@@ -1,4 +1,4 @@
-"""The engine's own progress with a stream: its lanes of the cursor, typed, and the first scan that they tell of.
+"""The engine's own progress with a stream: its lanes of the cursor, typed, and the first scan that they describe.
 
 A lane whose name begins with @ belongs to the engine, every other one to the connector. This file alone knows the JSON
 of the engine's lanes; ledgers have held it since the first release, so its keys stay.
@@ -205,7 +205,7 @@ class FirstScan:
             self._announce_end()
 
     def look_again(self) -> None:
-        """Check again, once the filtered records were read anew, whether still no record passes."""
+        """Check again, once the filtered records have been read again, whether a record passes now."""
         progress = progress_of(self._ledger, self._job.row.id)
         if progress.first_scan and progress.first_scan.left_out is not None:
             self._save(progress, replace(progress.first_scan, left_out=self._left_out()))

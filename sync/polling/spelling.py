@@ -113,7 +113,7 @@ def link_of(connector: Connector, child: str) -> str:
 def names_of(
     ledger: Ledger, connector: Connector, spec: StreamSpec, stream: int, ids: Iterable[str]
 ) -> Mapping[str, str]:
-    """Return the ledger's id for each of these ids that it knows under another spelling, as far as those were noted.
+    """Return the ledger's id for each of these ids that it knows under another spelling, if that spelling was noted.
 
     Raises SourceUnavailable, SourceRefused.
     """

@@ -25,7 +25,7 @@ LEARN_PAGE = 1000
 """Payloads that are searched for contacts at once."""
 REREAD_IS_HELD = Note(
     "",
-    "comes of records that `where` had left out, read again by `reread`",
+    "comes from records that `where` had left out, read again by `reread`",
     hint="approve those that are meant, discard the others",
 )
 """Nobody knows how many there will be before they are read: they wait for a person, few or many."""
@@ -34,7 +34,7 @@ REREAD_IS_HELD = Note(
 class Sweep:
     """Compare all ids of a stream with the ledger, and read what polls cannot see or have missed.
 
-    A sweep that was cut off goes on at the listing where it stopped.
+    A sweep that was cut off continues the listing where it stopped.
     """
 
     def __init__(self, ledger: Ledger, job: StreamJob) -> None:
@@ -92,8 +92,9 @@ class Sweep:
         if known:
             raise SourceRefused(
                 f"the source lists no record at all, while the ledger knows {known:,} of this stream",
-                hint="look whether it is the right one, and whether its user may see the records; it goes on by itself"
-                " once there are some; if it was emptied for good, remove the stream from the configuration",
+                hint="check that it is the right source, and that its user may see the records; it "
+                "continues automatically once there are some; if it was emptied for good, "
+                "remove the stream from the configuration",
                 source=self._job.spec.source,
                 stream=self._job.spec.name,
             )
@@ -165,10 +166,11 @@ def _save_reread(ledger: Ledger, stream: int, after: int | None) -> None:
 
 
 def learn_contacts(ledger: Ledger, job: StreamJob) -> None:
-    """Record by what the contacts nested in the stream's leads can be recognised, once matching looks inside them.
+    """Record the values by which contacts nested in the stream's leads can be recognised, once matching looks inside
+    them.
 
-    They are learned from what was sent, as far as it is kept; the other records are read again by a sweep. Costs
-    nothing where that is done already, or where nothing is matched with contacts.
+    They are learned from the payloads that are kept; a sweep reads the other records again. Costs nothing if this was
+    done before, or if nothing is matched with contacts.
     """
     row, progress = job.row, progress_of(ledger, job.row.id)
     wanted = ledger.records.looks_inside(row.id)

@@ -289,7 +289,7 @@ class StreamWorker:
         self._engine.wake(self.job.row.workspace)
 
     def _back_off(self, error: SyncError | None) -> None:
-        """Let the source rest, longer each time, with jitter; the next turn opens the connector anew."""
+        """Let the source rest, longer each time, with jitter; the next turn opens the connector again."""
         self._disconnect()
         self._failures += 1
         # the exponent is bounded: no float holds two to the failures of years

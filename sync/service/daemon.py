@@ -172,7 +172,7 @@ class Daemon:
                 self._schedule.every(name, stream.source.every.total_seconds(), turn, source=source)
 
     def _open_socket(self, engine: Engine) -> PokeSocket | None:
-        """Listen for pokes. A daemon that cannot polls all the same."""
+        """Listen for pokes. If that fails, the daemon still polls on schedule."""
         try:
             return PokeSocket(engine.ledger.path, partial(self._poke, engine))
         except OSError as error:

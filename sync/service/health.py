@@ -119,7 +119,7 @@ class WatchedPart:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """A part that has not moved for so many seconds, of which `limit` were allowed (0: it is dead)."""
+    """A part that has not moved for so many seconds, although only `limit` are allowed (0: it is dead)."""
 
     part: str
     seconds: float
@@ -247,7 +247,7 @@ def _late_streams(engine: Engine, witness: Witness, started_at: float, boot: flo
         # by the schedule that was due since then: cron has nights and weekends
         if since > allowance(stream.source, wall - since):
             why = f" ({news.failures} failures in a row: {news.kind})" if news.failures else ""
-            yield f"{name} was not read for {format_duration(float(round(since)))}{why}"
+            yield f"{name} has not been read for {format_duration(float(round(since)))}{why}"
 
 
 def _last_moved(stream: StreamWorker, read_at: float | None, started_at: float) -> float:
@@ -257,8 +257,8 @@ def _last_moved(stream: StreamWorker, read_at: float | None, started_at: float) 
 
 
 def is_refused(engine: Engine, witness: Witness) -> bool:
-    """Return True while a configuration that was refused, or a part of it, still lies there: not once the file was put
-    back as it is in force."""
+    """Return True while the file still holds a configuration that was refused, or partly refused: not once it was put
+    back to the one in force."""
     config = engine.plan.config
     return witness.config_refused and (bool(witness.parts_refused) or digest_now(config.path) != config.digest)
 

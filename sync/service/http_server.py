@@ -172,7 +172,7 @@ class _OurHost:
         if host is None or is_loopback(_without_port(host)):
             await self._app(scope, receive, send)
             return
-        answer = PlainTextResponse("this is asked by an address of this machine\n", 421)
+        answer = PlainTextResponse("ask for this by an address of this machine\n", 421)
         await answer(scope, receive, send)
 
 

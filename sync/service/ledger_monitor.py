@@ -36,8 +36,8 @@ class Backlog:
 class LedgerSnapshot:
     """One look at the ledger.
 
-    `at` is in seconds since boot. Records are counted by stream and state; `polled` is when each stream's last poll
-    ended that did not fail (ms). `needs` counts what needs a person, by kind. `size` is the ledger file's, in bytes.
+    `at` is in seconds since boot. Records are counted by stream and state; `polled` is when each stream's last
+    successful poll ended (ms). `needs` counts what needs a person, by kind. `size` is the ledger file's, in bytes.
     """
 
     at: float

@@ -38,7 +38,7 @@ def refuse_part(part: RefusedPart, ledger: Ledger) -> None:
 def prove_writable(config: Config, ledger: Ledger) -> None:
     """Write to each place before anything is claimed or READY is sent.
 
-    Raises LedgerError; a full disk of the daily copies is recorded, and no reason to stop.
+    Raises LedgerError; a full disk of the daily copies is recorded, but does not stop the daemon.
     """
     for place, error in refuse_unwritable(config):
         _no_backup(ledger, str(place.folder), error.strerror or "it cannot be written")
@@ -95,7 +95,7 @@ def maintain(engine: Engine) -> None:
 
 
 def _back_up(engine: Engine) -> None:
-    """Make the day's copy. A failure is recorded and no reason to stop: the ledger itself can be written."""
+    """Make the day's copy. A failure is recorded but does not stop the daemon: the ledger itself can be written."""
     options, incidents = engine.plan.config, engine.ledger.incidents
     folder = str(options.backups_path)
     try:
@@ -123,7 +123,7 @@ BACKUP_HINT = "make room, or let [ledger] backups_to name a folder that can be w
 
 
 class SupportEnds:
-    """The daily warning about what of a source's API ends soon, whatever configuration is in force."""
+    """The daily warning about the parts of a source's API that end soon, for whatever configuration is in force."""
 
     def __init__(self) -> None:
         self._said: date | None = None

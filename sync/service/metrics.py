@@ -49,7 +49,7 @@ class Metrics:
         self._polls = counter("polls", "Polls that ended, by outcome.", "stream", "kind", "outcome")
         self._poll_seconds = Durations(
             f"{PREFIX}_poll_duration_seconds",
-            "How long polls took that did not fail.",
+            "Duration of polls that did not fail.",
             ("stream", "kind"),
             registry=registry,
         )
@@ -60,12 +60,12 @@ class Metrics:
         self._bytes = counter("request_bytes", "Bytes of requests whose outcome is known.", "workspace")
         self._request_seconds = Histogram(
             f"{PREFIX}_request_duration_seconds",
-            "How long requests took until the answer, or the failure.",
+            "Duration of requests until the answer or the failure.",
             ("workspace",),
             buckets=REQUEST_BUCKETS,
             registry=registry,
         )
-        self._limited = counter("rate_limited", "Answers 429, by what they were taken for.", "workspace", "why")
+        self._limited = counter("rate_limited", "Answers with 429, by their presumed cause.", "workspace", "why")
 
     def know(self, streams: Iterable[str], workspaces: Iterable[str]) -> None:
         """Create the counters of these streams and workspaces at 0: a rate needs a figure from before the first
@@ -116,7 +116,7 @@ class Metrics:
 
 
 class Watched(Protocol):
-    """The daemon, as far as any thread may ask about it."""
+    """What any thread may ask about the daemon."""
 
     engine: Engine | None
     witness: Witness
@@ -145,7 +145,7 @@ class GaugeReadings(Collector):
             yield GaugeMetricFamily(f"{PREFIX}_{name}", f"Whether /healthz says {name}.", float(value))
         engine = self._service.engine
         refused = engine is not None and is_refused(engine, self._service.witness)
-        text = "Whether the configuration that lies there is in force."
+        text = "1 if the configuration file is in force, 0 if its last reload was refused."
         yield GaugeMetricFamily(f"{PREFIX}_config_last_reload_successful", text, float(not refused))
         yield from self._workers()
         yield from self._ends()
@@ -169,11 +169,11 @@ class GaugeReadings(Collector):
 
     def _workers(self) -> Iterable[Metric]:
         engine, witness = self._service.engine, self._service.witness
-        flight = _gauge("requests_in_flight", "Requests whose answer is awaited.", "workspace")
+        flight = _gauge("requests_in_flight", "Requests that wait for an answer.", "workspace")
         rests = _gauge(
             "workspace_resting", "Whether the workspace waits before its next request, by reason.", "workspace", "why"
         )
-        failing = _gauge("poll_failures", "Polls that failed in a row.", "stream")
+        failing = _gauge("poll_failures", "Consecutive failed polls.", "stream")
         # before the engine is up there is nothing to tell
         for name, worker in engine.workers.items() if engine else ():
             flight.add_metric([name], worker.in_flight)
@@ -214,7 +214,7 @@ def _waiting(seen: LedgerSnapshot) -> Iterable[Metric]:
     pending = _gauge("pending_leads", "Leads that wait to be sent.", "workspace")
     oldest = _gauge(
         "oldest_pending_timestamp_seconds",
-        "Since when the lead waits that waits longest, seconds since 1970; missing while none does.",
+        "Since when the oldest pending lead has waited, seconds since 1970; absent if none waits.",
         "workspace",
     )
     allowed = _gauge("rate_limit_requests", "Requests that the window of this API key may hold now.", "workspace")

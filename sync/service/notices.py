@@ -95,7 +95,8 @@ def refused(config: Config, ledger: Ledger, problems: Collection[str]) -> None:
 
 
 def is_put_back(incident: Incident, ledger: Ledger) -> bool:
-    """Return True if the file whose reload was refused holds again what is in force. Raises LedgerError, LedgerBusy."""
+    """Return True if the file whose reload was refused again holds the configuration that is in force. Raises
+    LedgerError, LedgerBusy."""
     current = ledger.incidents.in_force()
     if incident.kind != "config" or current is None or current.digest in ("", incident.digest):
         return False
@@ -130,7 +131,7 @@ def receipts_rewritten(ledger: Ledger, place: ReceiptsRepair) -> None:
     out why."""
     had = f"had damaged lines ({place.damaged:,})" if place.damaged else "were gone"
     cause = f"the receipts {place.path} {had}, and were written anew from the ledger"
-    ledger.incidents.tell("receipts", str(place.path), cause, "look at that disk; once all is sound, this settles it:")
+    ledger.incidents.tell("receipts", str(place.path), cause, "check that disk; once all is sound, this settles it:")
 
 
 def key_gone(ledger: Ledger, key: Path, error: OSError | None) -> None:

@@ -32,7 +32,7 @@ class PokeSocket:
     """Hears requests until it is closed; `poke` answers them, in a thread of the socket's own."""
 
     def __init__(self, ledger: Path, poke: Callable[[Sequence[str]], Polls]) -> None:
-        """Listen beside this ledger, of which this process is the owner. Raises OSError."""
+        """Listen beside this ledger, which this process must own. Raises OSError."""
         self._path = ledger.with_name(ledger.name + SUFFIX)
         # left by a process that was killed: only the owner of the ledger listens
         self._path.unlink(missing_ok=True)
@@ -41,7 +41,7 @@ class PokeSocket:
         self._thread.start()
 
     def close(self) -> None:
-        """Listen no more, and remove the socket's file."""
+        """Stop listening, and remove the socket's file."""
         self._server.shutdown()
         self._server.server_close()
         with suppress(OSError):  # the folder may be read-only by now
@@ -101,7 +101,7 @@ def poke(ledger: Path, streams: Sequence[str]) -> Polls:
             f"no daemon is running that polls for {ledger}", hint="start it, or use `once`: it polls and ends"
         ) from error
     except (TimeoutError, ConnectionError, ValueError) as error:
-        raise LedgerBusy("the daemon does not answer", hint="`status` says how it fares") from error
+        raise LedgerBusy("the daemon does not answer", hint="`status` shows how it is doing") from error
     except OSError as error:
         hint = "run this as the daemon's user, or as root" if isinstance(error, PermissionError) else ""
         raise LedgerError(f"the daemon cannot be reached at {path}: {error.strerror}", hint=hint) from error

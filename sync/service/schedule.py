@@ -225,9 +225,9 @@ def _moved(at: datetime, seconds: float) -> datetime:
 
 
 class _OneForAllMissed(BaseTrigger):  # type: ignore[misc] # APScheduler ships no type information
-    """Another trigger's times, of which those that are over count as one.
+    """Another trigger's times, where all that are over count as one.
 
-    APScheduler lists all that were missed, also where one turn stands for them, and holds its locks meanwhile: after a
+    APScheduler lists all that were missed, even if one turn stands for them, and holds its locks meanwhile: after a
     clock that was set forward by decades nobody could stop it for minutes.
     """
 

@@ -118,7 +118,7 @@ def cure(place: WritablePlace, error: OSError, env: Mapping[str, str] = os.envir
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"give the folder to this user: `{_give(place.folder)}`; files in it, too: chown them"
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return f"mount what belongs there, or make the folder: `{command or _give(place.folder)}`"
+        return f"mount the disk that belongs there, or make the folder: `{command or _give(place.folder)}`"
     return "make room on that disk" if error.errno in _FULL else "look at that disk, and how it is mounted"
 
 

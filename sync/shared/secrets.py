@@ -76,7 +76,7 @@ class SecretRef(BaseModel):
 
     @property
     def is_plain(self) -> bool:
-        """Return whether the secret stands in the configuration file itself."""
+        """Return whether the secret is in the configuration file itself."""
         return self._plain is not None
 
     @property
@@ -91,7 +91,7 @@ class SecretRef(BaseModel):
         return "the configuration file"
 
     def read(self, *, key: str = "secret", base: Path | None = None) -> Secret:
-        """Return the secret as it is now: it is read anew at each call. Surrounding white space is dropped.
+        """Return the secret as it is now: it is read again at each call. Surrounding white space is dropped.
 
         Raises ConfigError, naming `key` (the configuration key that wants it), where it cannot be had.
         A relative `file` is taken from `base`.

@@ -151,7 +151,7 @@ def why_not(doubt: Doubt, word: Resolution) -> str:
         return ""
     # its receipt may hold the verdict, which must not be contradicted by a guess
     if doubt.cut_off:
-        return "was cut off on the wire: start `run`, or `once`, which finds out what is known of it; then settle it"
+        return "was cut off on the wire: start `run` or `once`, which finds out what is known about it; then settle it"
     if doubt.state == "sending":
         return "is on the wire: wait for its answer"
     # a resolution decides whether leads are sent again, which nothing can take back
@@ -294,7 +294,7 @@ def _leads(doubt: Doubt) -> str:
 
 
 def facts(doubt: Doubt, now: int) -> Iterator[str]:
-    """Yield what is known of a batch, one fact per line; `now` in ms."""
+    """Yield what is known about a batch, one fact per line; `now` in ms."""
     yield f"{doubt.batch} ({doubt.says})"
     yield f"  sent      {moment(doubt.claimed_at)} ({ago(doubt.claimed_at, now)}) to workspace {doubt.workspace}"
     streams = ", ".join(f"{n} of {name}" for name, n in doubt.streams.items())
@@ -335,7 +335,7 @@ def how_to_settle(doubt: Doubt, leads: Sequence[LeadInDoubt], program: str) -> I
     """Yield what to look for and the command for each finding; nothing for a batch that is not in doubt."""
     if doubt.cut_off:
         yield ""
-        yield "No process works on it. `run` or `once` finds out what is known of it when it starts; then settle it."
+        yield "No process is working on it. When `run` or `once` starts, it finds out what is known; then settle it."
     if doubt.state != "in_doubt":
         return
     yield ""

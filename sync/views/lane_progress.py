@@ -17,10 +17,8 @@ LANES_AT_REST = frozenset({"complete", "begun"})
 
 
 def lanes_of(connector: str, lanes: Mapping[str, Json]) -> dict[str, LaneProgress]:
-    """Return how far the lanes of a stream are read that belong to its connector; never a record's id.
-
-    Nothing is known of a connector that this program does not have, or that cannot tell: its lanes are just there.
-    """
+    """Return how far each of the connector's lanes of a stream has been read; never a record's id. For a connector that
+    this program does not have, or that cannot tell, the lanes are only listed."""
     own = connector_lanes(lanes)
     try:
         kind = connector_type(connector)

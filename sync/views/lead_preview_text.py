@@ -58,7 +58,7 @@ def _lost_everywhere(leads: Sequence[Specimen]) -> Iterator[str]:
         return
     for field, rule in leads[0].lost:
         if all(field in dict(each.lost) for each in leads):
-            text = f"{field}: nothing the source holds there can be used in any of these {len(leads)} leads ({rule})"
+            text = f"{field}: none of the source's values can be used in any of these {len(leads)} leads ({rule})"
             yield click.style(text, fg="yellow")
 
 
@@ -70,7 +70,7 @@ def _remarks(preview: StreamPreview) -> Iterator[str]:
     if preview.start == "now":
         yield 'start = "now": records that are there at the first poll are not sent, only what changes later'
     elif preview.start != "all":
-        yield f"start = {preview.start}: records that changed last before that day are not sent until they change"
+        yield f"start = {preview.start}: records last changed before that day are not sent until they change"
     if preview.label:
         yield f'each lead also gets the label "{preview.label}" when it is sent'
     if preview.ledger:

@@ -262,7 +262,7 @@ def _lines_of(need: Need, program: str, *, several: bool, reasons: bool, now: in
     commands = [f"  {program} {command}" for command in need.commands]
     deeper = [f"  {reason}" for reason in need.reasons] if reasons else []
     if now is not None and need.since is not None and now - need.since >= YOUNG_MILLISECONDS:
-        since = f"since {ago(need.since, now).removesuffix(' ago')}"
+        since = f"for {ago(need.since, now).removesuffix(' ago')}"
         line = f"{line}, {since}" if line.endswith(")") else f"{line} ({since})"
     if need.kind in _OF_WORKSPACES or need.kind == "first_scan":
         line += f": {need.cure}" if need.commands else ""

@@ -38,11 +38,13 @@ def head_lines(overview: Overview) -> Iterator[tuple[str, str]]:
 
 
 def _clock(overview: Overview) -> str:
-    """Return what is strange about the clock: times of the ledger that are still to come; empty without any."""
+    """Return what is strange about the clock: times in the ledger that are still to come; empty if there are none."""
     polls = (stream.last_poll.ended_at for stream in overview.streams.values() if stream.last_poll is not None)
     newest = max(filter(None, (overview.config.in_force_since, *polls)), default=0)
     if (when := ago(newest, overview.at)).endswith(FUTURE):
-        return f"the ledger has times {when}: the clock was set back since, or is wrong now (`timedatectl` shows it)"
+        return (
+            f"the ledger has times {when}: the clock has since been set back, or is wrong now (`timedatectl` shows it)"
+        )
     return ""
 
 
@@ -63,7 +65,7 @@ def _configuration(overview: Overview) -> str:
     if config.refused is not None:
         when = moment(config.refused.at)
         changed = "the file has changed since, and " if config.file_differs else ""
-        return f"{said}; {changed}its reload is refused since {when}: {config.refused.cause}"
+        return f"{said}; {changed}its reload has been refused since {when}: {config.refused.cause}"
     return f"{said}; the file has changed since: reload it" if config.file_differs else said
 
 
@@ -89,7 +91,7 @@ def _poll(stream: StreamView, now: int, *, brief: bool = False) -> str:
     """Describe the last poll; `brief` leaves out the cause of a failure."""
     poll, failing = stream.last_poll, stream.failing
     if failing is not None:
-        since = f"not read for {polls(failing.polls)}, since {ago(failing.since, now).removesuffix(' ago')}"
+        since = f"not read for {polls(failing.polls)}, the first {ago(failing.since, now)}"
         return since if brief else f"{since}: {printable(failing.cause)}"
     if poll is None:
         return "never polled"
@@ -133,7 +135,7 @@ def _room(workspace: WorkspaceView) -> str:
     if room is None:
         return f"room unknown: {workspace.room_unknown}"
     free = f", next free in {format_duration(max(room.free_in, 1.0))}" if room.free_in else ""
-    lowered = "" if room.allowed == room.limit else f" (lowered from {room.limit}: somebody else uses this key)"
+    lowered = "" if room.allowed == room.limit else f" (lowered from {room.limit}: another client uses this key)"
     return f"{room.used} of {room.allowed} requests used in {format_duration(workspace.per)}{free}{lowered}"
 
 

@@ -200,7 +200,7 @@ def _without_a_lead(waiting: WaitingRecord) -> tuple[Reason, ...]:
         case "deleted":
             return (Reason("", "is gone at its source"),)
         case "filtered":
-            return (Reason("", "is not wanted any more", hint="the mapping's `where` now excludes it"),)
+            return (Reason("", "is no longer wanted", hint="the mapping's `where` now excludes it"),)
         case "unfit":
             reasons = reasons_of(waiting.reason)
             said = ": ".join(["cannot become a lead as it is now", *filter(None, ["; ".join(map(str, reasons))])])

@@ -113,8 +113,8 @@ _THEN: dict[Verdict, Mapping[str, str]] = {
         'set on_rejected = "hold" in {table}',
     },
     "created": {
-        "Both are there": "the server does not hold leads to its own page, so a bad one is hardly "
-        "ever rejected; what a rejected batch creates is still unknown",
+        "Both are there": "the server does not enforce its own documentation, so a bad lead is "
+        "hardly ever rejected; what a rejected batch creates is still unknown",
         "Only the good one is there": "it drops bad leads without saying so; look at what the mapping sends",
     },
     "in_doubt": {

@@ -56,7 +56,7 @@ _ELSEWHERE: dict[State, str] = {
     "in_doubt": "is in doubt: settle its batch first (`doubt list`)",
     "quarantined": "is in quarantine: settle it there",
     "held": "is held: approve or discard it",
-    "pending": "waits to be sent already",
+    "pending": "is already waiting to be sent",
 }
 
 
@@ -78,7 +78,7 @@ def out_of_queue(queue: Queue, waiting: WaitingRecord) -> SettlingRefusal:
 
 
 def not_fit(waiting: WaitingRecord) -> SettlingRefusal | None:
-    """Return why no lead can be sent of a drifted record as it is now; None where one can."""
+    """Return why a drifted record cannot become a lead as it is now; None if it can."""
     why = {
         "deleted": "is gone at its source: there is no lead to send",
         "filtered": "is excluded by `where` now: there is no lead to send",

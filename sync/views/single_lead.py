@@ -146,7 +146,7 @@ def outcome_as_lines(sent: SentTestLead) -> list[str]:
     if outcome.message:
         lines.append(f'  the server says: "{printable(outcome.message)}"')
     if outcome.members:
-        lines.append(f"  its answer also has what the vendor does not document: {', '.join(outcome.members)}")
+        lines.append(f"  its answer also has members that the vendor does not document: {', '.join(outcome.members)}")
     return lines
 
 

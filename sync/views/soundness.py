@@ -144,7 +144,7 @@ def rebuilt_as_lines(done: Rebuilt, program: str) -> list[str]:
         lines.append(f"remembered  {_figures(done.remembered)}: recognised when their source shows them again")
     if done.damaged:
         lines.append(
-            f"lost        what stood in {count(done.damaged, 'damaged line')}: leads of theirs may be sent again"
+            f"lost        what stood in {count(done.damaged, 'damaged line')}: leads recorded there may be sent again"
         )
     if done.is_tail:
         lines.append("lost        what was sent before these receipts begin: it may be sent again")

@@ -105,7 +105,7 @@ def place_needs(ledger: Path) -> Iterator[Need]:
     place = ledger if ledger.parent.exists() else next(each for each in ledger.parents if each.parent.exists())
     if is_on_read_only_disk(place):
         cause = f"the disk of {ledger} is read-only: nothing can be recorded, so nothing is sent"
-        cure = "look at the kernel's log (dmesg), and mount it for writing"
+        cure = "see the kernel's log (dmesg), and mount it for writing"
         yield Need("ledger", str(ledger), cause, cure)
     elif (free := free_bytes(place)) is not None and free < FULL_BYTES:
         cause = f"the disk of {ledger} is full ({free:,} bytes left): what cannot be recorded is not sent"
@@ -113,9 +113,7 @@ def place_needs(ledger: Path) -> Iterator[Need]:
     # of a ledger that exists this user may be a mere reader: the daemon has another
     elif not ledger.exists() and not os.access(place.parent, os.W_OK | os.X_OK):
         cause = f"no ledger can be made at {ledger}: this user may not write to {place.parent}"
-        yield Need(
-            "ledger", str(ledger), cause, "give that folder to the user that the daemon has, and ask as that one"
-        )
+        yield Need("ledger", str(ledger), cause, "give that folder to the daemon's user, and run this as that user")
 
 
 def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
@@ -168,7 +166,7 @@ def _process(ledger: Ledger) -> Iterator[Need]:
     # an orderly end would have written when; if only the ledger could not be told, `start_needs` says why it ended
     elif in_force.stopped is None and not _says_why(in_force):
         cause = "the daemon is gone without having been stopped (killed, its disk full, or the machine went down)"
-        yield Need("daemon", in_force.config, cause, "look at its log, then start it again", (), None)
+        yield Need("daemon", in_force.config, cause, "see its log, then start it again", (), None)
 
 
 def _says_why(in_force: InForce) -> bool:
@@ -200,18 +198,20 @@ def _overdue(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
         # one interval may just have been missed; a poll may take its whole deadline
         if name in failing or now - last <= 1000 * (allowance(source, last / 1000) + POLL_DEADLINE):
             continue
-        cause = f"was not read for {ago(last, now).removesuffix(' ago')}, although the daemon runs"
-        yield Need("stalled", name, cause, "look at its log, and restart it", (), last)
+        cause = f"has not been read for {ago(last, now).removesuffix(' ago')}, although the daemon is running"
+        yield Need("stalled", name, cause, "see its log, and restart it", (), last)
 
 
 def _receipts(ledger: Ledger) -> Iterator[Need]:
     for place in ledger.places.all:
         if not place.exists():
             cause = f"the receipts {place.path} are gone: what was sent is recorded in one place fewer"
-            cure = "mount what belongs there, and restart: what is lost is written again from the ledger"
+            cure = "mount the disk that belongs there, and restart: what is lost is written again from the ledger"
             # the copy is never made anew by itself: what belongs there may just not be mounted
             if place is ledger.places.copy:
-                cure = "mount what belongs there, and restart; if it is lost, name another [ledger] receipts_copy"
+                cure = (
+                    "mount the disk that belongs there, and restart; if it is lost, name another [ledger] receipts_copy"
+                )
             yield Need("receipts", str(place.path), cause, cure, ("ledger verify",))
 
 

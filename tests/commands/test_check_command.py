@@ -201,7 +201,7 @@ def test_a_key_that_no_header_can_carry(write: Write, tmp_path: Path, key: str) 
     (tmp_path / "key").write_text(key)
     result = run("-c", write("ok", key='{ file = "key" }'))
     assert result.exit_code == 78, result.output
-    assert "error    workspaces.main.api_key: holds characters that no API key has\n" in result.stdout
+    assert "error    workspaces.main.api_key: contains characters that an API key cannot have\n" in result.stdout
     assert key not in result.stdout
 
 

@@ -139,7 +139,7 @@ class TestErrors:
         command(raising(SourceRefused("may not", hint="grant it", source="erp", stream="s")))
         assert run("probe").stderr == "error: erp.s: may not\n  hint: grant it\n"
         command(raising(ZeroDivisionError("HUNTER2")))
-        assert run("probe").stderr.startswith("error: this is a fault of the program (builtins.ZeroDivisionError)\n")
+        assert run("probe").stderr.startswith("error: this is a defect of the program (builtins.ZeroDivisionError)\n")
 
     @pytest.mark.parametrize("error", [ZeroDivisionError("why"), LedgerError("why")])
     @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_a_known_contact_is_left_out_of_its_company_and_shown(world: World) -> N
     world.sql("UPDATE staff SET email = 'P1@home.example' WHERE id = 3")
     assert world.json("once", "erp.people")["sent"] == 1
     (record,) = world.json("preview", "erp.companies", "--id", "2")["streams"][0]["records"]
-    said = "a contact is left out: its email is that of record 1 of erp.people"
+    said = "a contact is left out: its email belongs to record 1 of erp.people"
     assert (record["foreseen"], record["warnings"]) == (None, [said])
     shown = world.run("preview", "erp.companies", "--id", "2").stdout
     assert f"warning: {said}" in shown
@@ -53,9 +53,9 @@ def test_a_known_contact_is_left_out_of_its_company_and_shown(world: World) -> N
     }
     assert record["lead"] == next(row["lead"] for row in world.sandbox.leads() if row["lead"]["name"] == "Firm 2")
     whole = world.json("drift", "show", "erp.companies:2")
-    assert whole["left_out"] == [{"field": "email", "rule": "is that of record 1 of erp.people"}]
+    assert whole["left_out"] == [{"field": "email", "rule": "belongs to record 1 of erp.people"}]
     text = world.run("drift", "show", "erp.companies:2").stdout
-    assert "left out    a contact: its email is that of record 1 of erp.people" in text
+    assert "left out    a contact: its email belongs to record 1 of erp.people" in text
     again = world.json("once")
     assert (again["read"] - again["unchanged"], again["sent"], again["states"]["delivered"]) == (0, 0, 4)
 
@@ -66,7 +66,7 @@ def test_a_contact_of_a_company_is_no_lead_of_its_own(world: World) -> None:
     world.people([2])
     world.sql("UPDATE people SET email = 's1@corp.example' WHERE id = 2")
     (record,) = world.json("preview", "erp.people", "--id", "2")["streams"][0]["records"]
-    because = "email is that of a contact nested in record 1 of erp.companies"
+    because = "email belongs to a contact nested in record 1 of erp.companies"
     assert record["foreseen"] == {"state": "duplicate", "because": because}
     assert world.json("once")["duplicate"] == 1
     assert "Person 2" not in world.arrived()

@@ -291,7 +291,7 @@ def test_what_was_cut_off_is_told_and_not_settled(world: World) -> None:
     assert "--landed" not in text
     refused = world.run("doubt", "resolve", "--yes", batch, "--absent")
     assert refused.exit_code == 65
-    assert "start `run`, or `once`" in refused.stderr
+    assert "start `run` or `once`" in refused.stderr
 
     with world.open(own=True):  # a process is at work: it waits for the answer
         assert world.json("doubt", "list")["batches"] == []

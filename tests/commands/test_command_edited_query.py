@@ -106,7 +106,7 @@ def test_a_query_with_other_records_of_the_same_ids_is_refused(world: World, tim
     refused = world.run("once")
     assert refused.exit_code == 78
     assert "of 9 of its records 9 are found by their ids, and 0 of those look the same" in refused.stderr
-    assert "a stream of another name" in refused.stderr
+    assert "a stream with a new name" in refused.stderr
     world.write_config(replace=query(BEFORE))
     assert world.json("once")["sent"] == 0
 
@@ -202,7 +202,7 @@ def test_a_round_does_not_wait_for_an_edited_query_that_hangs(world: World, asle
     (failed,) = report["failures"]
     assert failed["stream"] == "far.companies"
     assert "its source has not answered yet whether it has the same records" in failed["error"]
-    assert "run it again" in failed["hint"]
+    assert "run `once` again" in failed["hint"]
     polls = world.json("status")["streams"]["far.companies"]
     assert "has not answered yet" in polls["failing"]["cause"]
     assert world.json("once", "far", code=75)["sent"] == 0, "nothing else is polled in its place"

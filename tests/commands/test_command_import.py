@@ -75,7 +75,7 @@ def test_it_can_be_taken_back(world: World) -> None:
     world.run("ledger", "import", "--csv", csv(world))
     world.run("once")
     taken = world.run("ledger", "import", "--csv", csv(world, "email\nf2@corp.example\n"), "--forget")
-    assert taken.stdout.splitlines()[-1] == "1 value taken out of workspace main; what is known stays known"
+    assert taken.stdout.splitlines()[-1] == "1 value removed from workspace main; records that are known stay known"
     world.companies([2])
     world.run("once")
     assert world.arrived() == ["Firm 2"]
@@ -90,13 +90,13 @@ def test_all_that_was_imported_is_forgotten_only_by_a_word(world: World) -> None
     world.run("ledger", "import", "--csv", csv(world))
     refused = world.run("ledger", "import", "--forget")
     assert refused.exit_code == 64
-    assert "taken out: its leads may be created again. Nothing was done. Add --yes" in refused.stderr
+    assert "removed: those leads may be created again. Nothing was done. Add --yes" in refused.stderr
     code, shown = world.on_a_screen("ledger", "import", "--forget", answer="n\n")
     assert (code != 0, "Forget it? [y/N]" in shown) == (True, True)
     world.run("once")
     assert world.arrived() == []
     code, shown = world.on_a_screen("ledger", "import", "--forget", answer="y\n")
-    assert (code, "taken out of workspace main" in shown) == (0, True)
+    assert (code, "removed from workspace main" in shown) == (0, True)
 
 
 def test_a_domain_is_that_of_a_company_and_columns_can_be_named(world: World) -> None:
@@ -126,13 +126,13 @@ def test_a_large_file_is_read_whole(world: World) -> None:
     [
         ((), "Name the file with --csv"),
         (("--dry-run",), "--dry-run needs --csv"),
-        (("--csv", "CSV", "--dry-run", "--forget"), "--dry-run needs --csv, and no --forget"),
-        (("--csv", "CSV", "--column", "mail=E-mail"), "--column is written KIND=NAME"),
-        (("--csv", "CSV", "--column", "email="), "--column is written KIND=NAME"),
+        (("--csv", "CSV", "--dry-run", "--forget"), "--dry-run needs --csv, and cannot be combined"),
+        (("--csv", "CSV", "--column", "mail=E-mail"), "Write --column KIND=NAME"),
+        (("--csv", "CSV", "--column", "email="), "Write --column KIND=NAME"),
         (("--csv", "CSV", "--column", "phone=Mobil"), "names no column 'Mobil'"),
         (("--csv", "CSV", "--workspace", "mian"), "There is no workspace 'mian'"),
         (("--csv", "nowhere.csv"), "does not exist"),
-        (("--csv", "EMPTY"), "holds anything by which a lead can be recognised"),
+        (("--csv", "EMPTY"), "contains anything by which a lead can be recognised"),
     ],
 )
 def test_what_is_not_understood_is_said_and_nothing_written(world: World, words: tuple[str, ...], says: str) -> None:

@@ -24,7 +24,7 @@ def test_a_renamed_stream_is_refused_until_the_ledger_knows_and_sends_nothing_ag
 
     result = world.run("ledger", "rename-stream", "--yes", "erp.companies", "erp.firms")
     assert result.exit_code == 0
-    assert result.stdout.startswith("erp.companies is now erp.firms: 5 records with all that is known of them")
+    assert result.stdout.startswith("erp.companies is now erp.firms: 5 records with everything known about them")
     again = world.json("once")
     assert (again["sent"], again["states"]["delivered"]) == (0, 5)
     assert len(world.arrived()) == 5
@@ -312,7 +312,7 @@ def test_without_a_terminal_a_stream_is_renamed_only_by_yes(world: World) -> Non
     world.write_config(replace=RENAMED)
     refused = world.run("ledger", "rename-stream", "erp.companies", "erp.firms")
     assert refused.exit_code == 64
-    assert "2 records of erp.companies will stand for those of erp.firms" in refused.stderr
+    assert "2 records of erp.companies will count as records of erp.firms" in refused.stderr
     assert "Nothing was done. Add --yes" in refused.stderr
     assert world.run("once").exit_code == 78
 
@@ -350,7 +350,7 @@ def test_receipts_are_given_up_only_by_yes(world: World) -> None:
     lose(world)
     refused = world.run("ledger", "rebuild", "--accept-loss")
     assert (refused.exit_code, world.ledger.exists()) == (64, False)
-    assert "what only they know may be sent again. Nothing was done. Add --yes" in refused.stderr
+    assert "what only they record may be sent again. Nothing was done. Add --yes" in refused.stderr
     code, shown = world.on_a_screen("ledger", "rebuild", "--accept-loss", answer="n\n")
     assert (code != 0, "Go on? [y/N]" in shown, world.ledger.exists()) == (True, True, False)
     assert world.run("ledger", "rebuild", "--accept-loss", "--yes").exit_code == 0

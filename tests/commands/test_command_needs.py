@@ -207,7 +207,7 @@ def test_a_daemon_that_hangs_as_a_whole_is_seen_from_outside(world: World) -> No
                     " WHERE stream = (SELECT id FROM streams WHERE name = 'erp.companies')"
                 )
             assert items(world) == [("stalled", each) for each in late]
-        assert "erp.companies: was not read for 21m" in world.run("status").stdout
+        assert "erp.companies: has not been read for 21m" in world.run("status").stdout
         notices.unread(ledger, "erp.companies", SourceRefused("no such table", hint="make it"))
         assert items(world) == [], "one that is known to fail is no hanging daemon"
         ledger.incidents.stopped()
@@ -286,7 +286,7 @@ def test_one_refusal_is_no_incident_yet_and_nothing_is_green(world: World) -> No
     assert items(world) == []
     shown = world.run("status").stdout
     assert "nothing needs a person yet, but 1 stream could not be read the last time" in shown
-    assert "erp.companies -> main: not read for 1 poll, since " in shown
+    assert "erp.companies -> main: not read for 1 poll, the first " in shown
     failing = world.json("status")["streams"]["erp.companies"]["failing"]
     assert (failing["polls"], "name" in failing["cause"]) == (1, True)
 
@@ -350,7 +350,7 @@ def test_a_file_that_cannot_be_used_still_shows_what_the_ledger_tells(world: Wor
     assert result.exit_code == 78
     assert f"daemon running (pid {os.getpid()})" in result.stdout
     assert ", in force since " in result.stdout
-    assert "its reload is refused since " in result.stdout
+    assert "its reload has been refused since " in result.stdout
     assert "main: rests (credentials)" in result.stdout.replace("workspace ", "")
     assert "unknown key (did you mean key?)" in result.stderr
 
@@ -456,7 +456,7 @@ def test_of_many_only_those_with_something_to_say_are_listed(world: World) -> No
     assert "stream erp.p7" in whole
     assert len(world.json("status")["streams"]) == 32
     checked = world.run("check").stdout.splitlines()
-    assert checked[-1].endswith("more things were looked at: --all lists them")
+    assert checked[-1].endswith("more things were checked: --all lists them")
 
 
 def test_created_leads_stay_created_when_where_is_edited(world: World) -> None:
@@ -513,10 +513,10 @@ def test_commands_in_hints_find_the_file_that_was_given(world: World) -> None:
 def test_a_need_has_one_pair_of_parentheses() -> None:
     need = Need("drift", "main", "1 record changed after the lead was created (drift)", since=0)
     (line,) = needs_as_lines(Needs((need,)), "x", reasons=False, now=4 * 3_600_000)
-    assert line == "1 record changed after the lead was created (drift), since 4h"
+    assert line == "1 record changed after the lead was created (drift), for 4h"
     need = Need("daemon", "main", "it was killed", since=0)
     (line,) = needs_as_lines(Needs((need,)), "x", reasons=False, now=4 * 3_600_000)
-    assert line == "it was killed (since 4h)"
+    assert line == "it was killed (for 4h)"
 
 
 def test_help_is_a_command_too_and_a_missing_file_names_init() -> None:

@@ -7,7 +7,7 @@ from tests.commands.queue_world import LAST, change, ids, once, settle, states
 
 
 def orphans(world: World) -> None:
-    """Three leads; the record of the second is not wanted any more."""
+    """Three leads; the record of the second is no longer wanted."""
     world.companies([1, 2, 3])
     world.run("once", "-q")
     change(world, 2, "status = 'internal'")

@@ -85,7 +85,7 @@ def test_what_lies_outside_is_made_and_allowed(
         f'ReadWritePaths="-{named}/copies"',
     ]
     assert (other / "receipts").stat().st_mode & 0o777 == 0o700
-    assert "is on the disk of the ledger" in capsys.readouterr().out
+    assert "is on the ledger's disk" in capsys.readouterr().out
     before = machine.changes
     allow(there, layout, machine)
     assert machine.changes == before
@@ -102,7 +102,7 @@ def test_a_drop_in_of_somebody_else_stays(layout: InstallLayout) -> None:
 
 
 def test_what_is_not_mounted_is_not_made(layout: InstallLayout, other: Path) -> None:
-    with pytest.raises(Failed, match="/away is not there: mount what belongs there"):
+    with pytest.raises(Failed, match="/away does not exist: mount the disk that belongs there"):
         allow(config(layout, backups_path=other / "away/copies"), layout, Machine(systemd=False))
     assert list(other.iterdir()) == []
     with pytest.raises(Failed, match="not the configuration of a service"):

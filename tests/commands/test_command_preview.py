@@ -161,7 +161,7 @@ def test_a_start_that_keeps_records_back_is_said(world: World) -> None:
     )
     shown = world.run("preview").stdout
     assert 'start = "now": records that are there at the first poll are not sent' in shown
-    assert "start = 2026-01-01: records that changed last before that day" in shown
+    assert "start = 2026-01-01: records last changed before that day" in shown
 
 
 def test_all_streams_without_a_name_and_none_that_does_not_exist(world: World) -> None:
@@ -213,15 +213,15 @@ def test_a_lead_that_would_be_a_duplicate_or_known_says_so(world: World) -> None
     records = world.json("preview", "erp.people")["streams"][0]["records"]
     assert {each["id"]: each["foreseen"] for each in records} == {
         "1": None,
-        "2": {"state": "duplicate", "because": "email is that of record 1 of erp.companies"},
-        "3": {"state": "known", "because": "email is that of a lead that was imported as existing"},
-        "4": {"state": "duplicate", "because": "email is that of record 1 of erp.people"},
+        "2": {"state": "duplicate", "because": "email belongs to record 1 of erp.companies"},
+        "3": {"state": "known", "because": "email belongs to a lead that was imported as existing"},
+        "4": {"state": "duplicate", "because": "email belongs to record 1 of erp.people"},
         "5": None,
     }
     assert all(each["lead"] for each in records)
     text = world.run("preview", "erp.people").stdout
-    assert "is a duplicate, not sent: email is that of record 1 of erp.companies" in text
-    assert "is known, not sent: email is that of a lead that was imported as existing" in text
+    assert "is a duplicate, not sent: email belongs to record 1 of erp.companies" in text
+    assert "is known, not sent: email belongs to a lead that was imported as existing" in text
     done = world.json("once")
     assert (done["new"], done["duplicate"], done["known"]) == (2, 2, 1)
     records = world.json("preview", "erp.people", "--id", "2", "--id", "3", "--id", "5")["streams"][0]["records"]
@@ -258,7 +258,7 @@ def test_a_field_that_no_lead_could_fill_is_said_by_preview_and_by_the_round(wor
     text = world.run("preview", "erp.companies").stdout
     (line,) = [line.strip() for line in text.splitlines() if lost in line]
     assert line == (
-        "emails: nothing the source holds there can be used in any of these 5 leads (not a valid e-mail address)"
+        "emails: none of the source's values can be used in any of these 5 leads (not a valid e-mail address)"
     )
     events = [line for line in world.run("once").stderr.splitlines() if "field_lost" in line]
     assert len(events) == 1, "an empty column is no news"

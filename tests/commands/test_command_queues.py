@@ -127,7 +127,7 @@ def test_a_word_without_a_selector_says_whom_it_would_concern_and_does_nothing(w
     for word in WORDS[queue]:
         result = settle(world, queue, word)
         assert result.exit_code == 64
-        assert f"This concerns {what}: 2 of erp.companies. Choose them with " in " ".join(result.stderr.split())
+        assert f"This affects {what}: 2 of erp.companies. Choose them with " in " ".join(result.stderr.split())
     assert states(world) == before
 
 
@@ -136,8 +136,8 @@ def test_a_word_without_a_selector_says_whom_it_would_concern_and_does_nothing(w
     [
         (("--all", "--stream", "erp.companies"), "--all cannot be combined with other selectors"),
         (("--all", "--id", "1"), "--all cannot be combined with other selectors"),
-        (("--id", "1"), "--id needs the one stream"),
-        (("--stream", "erp", "--id", "1"), "--id needs the one stream"),
+        (("--id", "1"), "--id needs the stream that the record belongs to"),
+        (("--stream", "erp", "--id", "1"), "--id needs the stream that the record belongs to"),
         (("--stream", "erp.compnies"), "Did you mean 'erp.companies'?"),
         ((*STREAM, "--id", "99", "--id", "1"), "The ledger knows no record 99 of erp.companies"),
         (("--until", "2026-01-02 03:04:05"), "needs a zone"),

@@ -23,11 +23,11 @@ def test_from_an_edited_where_to_the_lead(world: World) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     first, second = result.stdout.splitlines()
     assert first == "2 records of erp.companies will be read again at its next poll"
-    assert second.startswith("  leads that come of them wait for you: ")
+    assert second.startswith("  leads made from them will wait for your approval: ")
     assert world.run("once").exit_code == 65
     assert len(world.arrived()) == 3
     held = world.run("held", "list").stdout
-    assert "comes of records that `where` had left out, read again by `reread`" in held
+    assert "comes from records that `where` had left out, read again by `reread`" in held
     assert world.run("held", "approve", "--all", "--yes").exit_code == 0
     assert world.run("once").exit_code == 0
     assert len(world.arrived()) == 5

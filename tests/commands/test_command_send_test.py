@@ -106,7 +106,7 @@ def test_a_full_window_is_waited_for_and_said(world: World) -> None:
     assert world.run("send-test", "--yes").stderr == ""
     second = world.run("send-test", "--yes")
     assert second.exit_code == 0
-    assert re.fullmatch(r"the rate limit is used up; waiting for room, [\d.]+s at the most\n", second.stderr)
+    assert re.fullmatch(r"the rate limit is used up; waiting up to [\d.]+s for room\n", second.stderr)
     first_at, second_at = (datetime.fromisoformat(request["at"]) for request in world.sandbox.requests())
     assert (second_at - first_at).total_seconds() >= 3
 
@@ -128,7 +128,7 @@ def test_a_429_although_there_was_room_lowers_the_share_for_all_who_use_the_ledg
         assert ledger.slots.room(rule_of(world, ledger)).share == pytest.approx(0.05, abs=0.01)
     room = world.json("status")["workspaces"]["main"]["room"]
     assert (room["used"], room["limit"], room["allowed"]) == (1, 100, 5)
-    said = "1 of 5 requests used in 1m (lowered from 100: somebody else uses this key)"
+    said = "1 of 5 requests used in 1m (lowered from 100: another client uses this key)"
     assert said in world.run("status").stdout
 
 

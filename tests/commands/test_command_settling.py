@@ -32,7 +32,7 @@ def test_on_a_terminal_it_asks(world: World, answer: str, code: int, left: int) 
     held(world, [1, 2])
     done, screen = world.on_a_screen("held", "approve", "--all", answer=answer)
     assert done == code
-    assert "This concerns 2 held records: 2 of erp.companies." in screen
+    assert "This affects 2 held records: 2 of erp.companies." in screen
     assert "cannot be taken back" in " ".join(screen.split())
     assert len(ids(world, "held")) == left
     assert screen.endswith("\nNothing was done.\n") is (code == 130)
@@ -153,14 +153,14 @@ def test_drift_of_every_kind_says_what_it_is(world: World) -> None:
     reasons = {each["id"]: each["reasons"][0]["rule"] for each in world.json("drift", "list")["listed"]}
     assert reasons == {
         "1": "name and industry changed",
-        "2": "is not wanted any more",
+        "2": "is no longer wanted",
         "3": "cannot become a lead as it is now: name: longer than 256 characters (it has 300)",
         "4": "changed; what its lead was created with is no longer kept",
     }
     assert ids(world, "drift", "--reason", "INDUSTRY") == ["1"]
     rows = work_list(world)
     assert {row[5] for row in rows if row[1] == "4"} == {"(not known)"}
-    assert [row[4:] for row in rows if row[1] == "2"] == [["", "", "(is not wanted any more)"]]
+    assert [row[4:] for row in rows if row[1] == "2"] == [["", "", "(is no longer wanted)"]]
 
 
 def test_a_known_record_that_changed_says_that_nobody_knows_its_lead(world: World) -> None:

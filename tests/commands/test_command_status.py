@@ -146,7 +146,7 @@ def test_a_clock_that_was_set_back_is_named_with_where_to_look(world: World) -> 
     overview = gather(load_config(world.config))
     assert "clock" not in dict(head_lines(overview))
     said = dict(head_lines(replace(overview, at=overview.at - 2 * 3_600_000)))["clock"]
-    assert "in the future: the clock was set back since, or is wrong now" in said
+    assert "in the future: the clock has since been set back, or is wrong now" in said
     assert "timedatectl" in said
 
 

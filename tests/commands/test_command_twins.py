@@ -83,5 +83,7 @@ def test_what_matches_nothing_is_warned_of(world: World) -> None:
     matching(world, '"email", "domain", "phone"')
     shown = world.run("check", "--file").stdout
     assert 'erp.streams.companies.match_on: matches nothing by "phone": the lead has no phones' in shown
-    assert 'erp.streams.people.match_on: matches nothing by "domain": it says something of companies only' in shown
+    assert (
+        'erp.streams.people.match_on: matches nothing by "domain": domains are compared between companies only' in shown
+    )
     assert shown.count("matches nothing") == 3

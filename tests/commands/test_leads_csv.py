@@ -100,8 +100,8 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
         ("", {}, "names no column with e-mail addresses"),
         ("ada@acme.example\nbob@acme.example\n", {}, "names no column with e-mail addresses"),
         ("email\n", {"domain": ["web"]}, r"names no column 'web' \(--column domain=web\)"),
-        ('email\n"' + "x" * 200_000, {}, "is no CSV from line 2 on"),
-        ("email\n".encode("utf-16"), {}, "is not written in UTF-8"),
+        ('email\n"' + "x" * 200_000, {}, "is not valid CSV from line 2 on"),
+        ("email\n".encode("utf-16"), {}, "is not UTF-8 text"),
     ],
 )
 def test_what_cannot_be_read_is_said_without_a_value(

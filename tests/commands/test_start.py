@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sync.trial.configuration import BY_ID_AND_TIME, database_table, stream_tables, workspace_tables
+
 UNNEEDED = {
     "apscheduler",
     "connectors.hubspot",
@@ -53,25 +55,11 @@ def test_a_round_imports_nothing_it_does_not_use(tmp_path: Path, command: list[s
     with sqlite3.connect(tmp_path / "crm.sqlite") as database:
         database.execute("CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT, updated_at DATETIME)")
     config = tmp_path / "config.toml"
-    config.write_text(f"""
-[workspaces.main]
-api_key = "a-key"
-base_url = "http://127.0.0.1:9"
-[ledger]
-path = "{tmp_path}/ledger.db"
-[sources.crm]
-connector = "sql"
-url = "sqlite:///{tmp_path}/crm.sqlite"
-[sources.crm.streams.companies]
-table = "companies"
-key = "id"
-modified = "updated_at"
-start = "all"
-on_change = "resend"
-[sources.crm.streams.companies.lead]
-kind = "company"
-name = "name"
-""")
+    config.write_text(
+        workspace_tables("http://127.0.0.1:9")
+        + database_table("crm", tmp_path / "crm.sqlite", {})
+        + stream_tables("crm.companies", {"table": "companies", **BY_ID_AND_TIME}, {"kind": "company", "name": "name"})
+    )
     config.chmod(0o600)
     for words in (["once"], command):
         ended = subprocess.run(

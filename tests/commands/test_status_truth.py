@@ -58,7 +58,7 @@ def test_a_reload_of_the_very_file_that_is_in_force_may_be_refused_too(world: Wo
         assert items(world) == [("config", str(world.config))]
         shown = world.run("status").stdout
         assert "the file has changed since" not in shown
-        assert "its reload is refused since " in shown
+        assert "its reload has been refused since " in shown
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_refused_source_is_told_by_what_was_there_before(world: World, was_the
 
 
 def lose_address(world: World) -> None:
-    """The server is not found there, and the lead that met it is not wanted any more."""
+    """The server is not found there, and the lead that met it is no longer wanted."""
     world.sandbox.set_faults(script=["404"] * 9)
     world.companies([1])
     once(world)

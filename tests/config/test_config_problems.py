@@ -17,13 +17,16 @@ A_NAME = "a name may hold only letters, digits, - and _, and at most 64 of them"
 AN_EXPRESSION = 'must be an expression in quotes, such as "name", or a number, true or false'
 EXPRESSIONS = 'must be an expression in quotes, such as "[email]", or a list of expressions'
 A_START = 'must be "all", "now" or a date such as "2026-01-31"'
-FUTURE = 'lies in the future (for what changes from now on write "now")'
+FUTURE = 'lies in the future (to send only what changes from now on, write "now")'
 A_DURATION = 'must be a duration such as "30s", "5m", "2h" or "7d"'
-ITSELF = "is the folder of the ledger itself, where its receipts are already (name another folder, on another disk)"
+ITSELF = "is the ledger's own folder, which already has its receipts (name another folder, on another disk)"
 FIVE_FIELDS = 'must be five fields (minute, hour, day, month, weekday) such as "*/5 6-20 * * mon-fri", not 1'
 WEEKDAYS = "must name weekdays (mon, tue, …, sun): their numbers do not mean the same everywhere"
 NO_LISTEN = 'must be an address and a port such as "127.0.0.1:9464"'
-LOOPBACK = "must be on this machine (127.0.0.1, ::1, localhost): put a proxy with a login before it"
+LOOPBACK = (
+    "must be on this machine (127.0.0.1, ::1, localhost): to reach it from elsewhere, put a "
+    "proxy with a login in front of it"
+)
 BRACES = "may hold no braces except in the placeholder {batch}"
 PRINTABLE = "must be printable text and not empty"
 SAME_KEY = "is the same key as workspaces.main.api_key: one API key is one workspace, with one rate limit"
@@ -172,7 +175,7 @@ CASES: list[tuple[str, str, list[str]]] = [
     (
         URL,
         URL + '\ncron = "0 6 * * mon"\nevery = "5m"',
-        [f"{S}.cron: every and cron cannot stand together (remove one of them)"],
+        [f"{S}.cron: every and cron cannot be combined (remove one of them)"],
     ),
     (URL, URL + '\ncron = "@daily"', [f"{S}.cron: {FIVE_FIELDS}"]),
     (URL, URL + '\ncron = "0 25 * * *"', [f"{S}.cron: {TOO_LATE}"]),
@@ -223,7 +226,7 @@ CASES: list[tuple[str, str, list[str]]] = [
     (
         'connector = "shelf"',
         'connector = "sapphire"',
-        [f'{S}.connector: "sapphire" is no connector (this version has: {", ".join(sorted(CONNECTORS))})'],
+        [f'{S}.connector: "sapphire" is not a connector (this version has: {", ".join(sorted(CONNECTORS))})'],
     ),
     ('connector = "shelf"', "connector = 5", [f"{S}.connector: must be text in quotes"]),
     # the service

@@ -53,7 +53,7 @@ def test_what_cannot_be_reached_is_named_with_its_reason(scheme: str, tmp_path: 
         (pymysql.err.OperationalError(2003, "Can't connect ([Errno 113] No route to host)"), "no route to the host"),
         (
             psycopg.OperationalError("connection failed: … received invalid response to SSL negotiation: H"),
-            "what answers there is no such database",
+            "what answers there is not such a database",
         ),
     ],
 )
@@ -174,7 +174,7 @@ def test_a_fault_of_this_program_is_not_blamed_on_the_database() -> None:
 @pytest.mark.parametrize(
     ("state", "kind", "words"),
     [
-        ("25P03", SourceUnavailable, "it idled"),
+        ("25P03", SourceUnavailable, "it was idle"),
         ("40001", SourceUnavailable, "collided"),
         ("40P01", SourceUnavailable, "locked"),
         ("55P03", SourceUnavailable, "locked"),

@@ -221,17 +221,17 @@ def test_values_that_are_no_time_are_named_by_their_kind(
     postgresql_server.run("CREATE TABLE companies (id int PRIMARY KEY, name text, updated_at timestamp, ver numeric)")
     postgresql_server.run("INSERT INTO companies VALUES (1, 'x', 'infinity', 'NaN'), (2, 'x', '2026-03-01', 7)")
     findings = _check(postgresql_server, stream(NAME, modified="updated_at"))
-    assert any("are no times that can be read: infinity" in one for one in _said(findings, "warning"))
+    assert any("are not times that can be read: infinity" in one for one in _said(findings, "warning"))
     assert any("newest change: 2026-03-01T00:00:00Z" in one for one in _said(findings, "ok"))
     findings = _check(postgresql_server, stream(NAME, modified="ver", modified_as="sequence"))
-    assert any("are no whole numbers: NaN" in one for one in _said(findings, "warning"))
+    assert any("are not whole numbers: NaN" in one for one in _said(findings, "warning"))
 
 
 def test_text_of_another_spelling_is_told(sqlite_server: Sqlite) -> None:
     sqlite_server.run("CREATE TABLE companies (id int PRIMARY KEY, name text, updated_at text)")
     sqlite_server.run("INSERT INTO companies VALUES (1, 'x', '2026-03-01 10:00:00'), (2, 'y', '1/2/2024 10:00')")
     warnings = _said(_check(sqlite_server, stream(NAME, modified="updated_at")), "warning")
-    assert any("are no times that can be read: text that is no time" in one for one in warnings)
+    assert any("are not times that can be read: text that is not a time" in one for one in warnings)
     assert not any("1/2/2024" in one for one in warnings)
 
 
@@ -424,7 +424,7 @@ def test_text_must_sort_as_time(sqlite_server: Sqlite) -> None:
     assert "do not sort as time" in error
     sqlite_server.run("UPDATE companies SET updated_at = '01/03/2026'")
     (error,) = _said(_check(sqlite_server, spec), "error")
-    assert "no time" in error
+    assert "not a time" in error
 
 
 def test_a_type_that_tells_no_time_is_refused(postgresql_server: Postgresql) -> None:
@@ -481,7 +481,7 @@ def test_a_database_that_is_away_raises(mariadb_server: Mariadb) -> None:
         (SqlStream, {"key": ["a", 1], "table": "a"}, "a list of several"),
         (SqlStream, {"key": [], "table": "a"}, "at least one column"),
         (SqlStream, {"key": ["a", "a"], "table": "a"}, "none twice"),
-        (SqlStream, {"key": "id", "table": '"a.b'}, "a quote too few"),
+        (SqlStream, {"key": "id", "table": '"a.b'}, "lacks a closing quote"),
         (SqlStream, {"key": "id", "table": '"a.b".c."d"'}, "only in the last"),
         (SqlStream, {"key": "id", "table": "a", "tabel": "b"}, "tabel"),
         (SqlSource, {"url": "sqlite:///x", "timeout": "0s"}, "timeout"),

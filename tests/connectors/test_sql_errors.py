@@ -146,7 +146,7 @@ def test_a_missing_sqlite_file_is_not_created(tmp_path: Path) -> None:
         read_all(f"sqlite:///{path}", stream())
     assert not path.exists()
     path.write_text("this is no database, but it is long enough to be looked at" * 20)
-    with pytest.raises(SourceRefused, match="no SQLite database"):
+    with pytest.raises(SourceRefused, match="not a SQLite database"):
         read_all(f"sqlite:///{path}", stream())
 
 

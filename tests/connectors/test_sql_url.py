@@ -123,9 +123,9 @@ def quick_context(cafile: str | None = None, capath: str | None = None) -> ssl.S
     [
         ("mysql://u@127.0.0.1/x?useSSL=true", "driver does not know: useSSL", "ssl_ca"),
         ("postgresql://u@127.0.0.1/x?ssl=true", "driver does not know: ssl", "sslmode=verify-full"),
-        ("mysql://u@127.0.0.1/x?compresss=1", "driver does not know: compresss", "look at what follows"),
+        ("mysql://u@127.0.0.1/x?compresss=1", "driver does not know: compresss", "check what follows"),
         # an unescaped @: what stands there may be a password
-        (f"mysql://u:pw@host?{RUBBISH}=x@127.0.0.1/x", "driver does not know", "look at what follows"),
+        (f"mysql://u:pw@host?{RUBBISH}=x@127.0.0.1/x", "driver does not know", "check what follows"),
     ],
 )
 def test_an_option_that_no_driver_knows_is_named_with_its_cure(url: str, words: str, cure: str) -> None:

@@ -77,7 +77,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ),
     ("A key of `wire`", "", WireList),
     ("`[ledger]`", "Where the program remembers.", LedgerOptions),
-    ("`[log]`", "What it writes about its work.", Log),
+    ("`[log]`", "How the log is written: level and format.", Log),
     ("`[metrics]`", "What it serves over HTTP; without this table, nothing.", MetricsSection),
     ("`[service]`", "The daemon under a service manager.", ServiceOptions),
     ("`[guard]`", "What may be created without anybody's approval: see [States and delivery](delivery.md).", Guard),

@@ -52,7 +52,7 @@ def test_a_record_of_a_nested_contact_is_a_duplicate_of_the_company(world: World
         world.send("created" if then == "exists" else "in_doubt")
     world.read("contacts")
     assert world.state("contacts", "ann") == "duplicate"
-    assert world.why("contacts", "ann") == ["email: is that of a contact nested in record acme of crm.companies"]
+    assert world.why("contacts", "ann") == ["email: belongs to a contact nested in record acme of crm.companies"]
 
 
 def test_it_is_sent_once_its_company_is_not(world: World) -> None:
@@ -102,7 +102,7 @@ def test_a_company_is_sent_without_a_contact_that_has_a_lead(world: World, then:
     if batch:
         world.conclude(batch)
     assert world.lead("companies", "acme").nested == {"b@x.example"}
-    assert world.left_out("acme") == ["email: is that of record ann of crm.contacts"]
+    assert world.left_out("acme") == ["email: belongs to record ann of crm.contacts"]
     (said,) = [each for each in events if each["event"] == "contacts_left_out"]
     assert (said["stream"], said["why"], said["contacts"]) == ("crm.companies", "match_on", 1)
 
@@ -119,7 +119,7 @@ def test_leaving_out_is_no_change_and_is_not_seen_again(world: World) -> None:
     world.sweep("companies")
     after = world.row("companies", "acme")
     assert (after["state"], after["drift"], after["wire_fp"]) == ("delivered", 0, before["wire_fp"])
-    assert world.left_out("acme") == ["email: is that of record ann of crm.contacts"]
+    assert world.left_out("acme") == ["email: belongs to record ann of crm.contacts"]
 
 
 @pytest.mark.parametrize("ceases", ["filtered", "deleted", "rejected", "another address"])
@@ -129,7 +129,7 @@ def test_the_company_carries_the_contact_once_its_own_record_is_not_sent(world: 
     batch = world.claim() if ceases == "rejected" else None
     acme(world, "ann", "bob")
     world.read("companies")
-    assert world.left_out("acme") == ["email: is that of record ann of crm.contacts"]
+    assert world.left_out("acme") == ["email: belongs to record ann of crm.contacts"]
     match ceases:
         case "filtered":
             world.crm.save("contacts", "ann", wanted=False)
@@ -164,7 +164,7 @@ def test_of_two_companies_on_one_page_the_first_keeps_the_contact(world: World) 
     world.rest()
     assert world.lead("companies", "acme").nested == {"a@x.example"}
     assert world.lead("companies", "best").nested == set()
-    assert world.left_out("best") == ["email: is that of a contact nested in record acme of crm.companies"]
+    assert world.left_out("best") == ["email: belongs to a contact nested in record acme of crm.companies"]
     assert world.state("contacts", "ann") == "duplicate"
 
 
@@ -375,7 +375,7 @@ def test_imported_addresses_count_for_contacts(tmp_path: Path, kinds: tuple[Matc
         world.keep("a@x.example")
     world.rest()
     assert world.lead("companies", "acme").nested == {"b@x.example"}
-    assert world.left_out("acme") == ["email: is that of a lead that was imported as existing"]
+    assert world.left_out("acme") == ["email: belongs to a lead that was imported as existing"]
     world.close()
 
 
@@ -396,7 +396,7 @@ def test_a_rebuilt_ledger_knows_the_contacts_of_leads_that_were_created(world: W
     world.rebuild()
     world.read("contacts")
     assert world.state("contacts", "ann") == "known"
-    assert world.why("contacts", "ann") == ["email: is that of a lead that was created before the ledger was rebuilt"]
+    assert world.why("contacts", "ann") == ["email: belongs to a lead that was created before the ledger was rebuilt"]
     world.rest()
     assert (world.state("companies", "acme"), world.row("companies", "acme")["drift"]) == ("delivered", 0)
     assert len(world.server) == 1
@@ -411,7 +411,7 @@ def test_a_rebuilt_ledger_leaves_out_contacts_whose_leads_were_created(world: Wo
     world.read("companies")
     world.rest()
     assert world.lead("companies", "acme").nested == {"b@x.example"}
-    rule = "email: is that of a lead that was created before the ledger was rebuilt"
+    rule = "email: belongs to a lead that was created before the ledger was rebuilt"
     assert world.left_out("acme") == [rule]
 
 
@@ -425,7 +425,7 @@ def test_a_contact_that_is_in_doubt_since_before_is_left_out_until_that_is_settl
     world.rebuild()
     acme(world, "ann")
     world.read("companies")
-    rule = f"email: is perhaps that of a lead of batch {batch}, in doubt since before the ledger was rebuilt"
+    rule = f"email: may belong to a lead of batch {batch}, in doubt since before the ledger was rebuilt"
     assert world.left_out("acme") == [rule]
     world.settle(landed=landed)
     world.rest()

@@ -12,28 +12,12 @@ from sync.config.load import load_config
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
 from sync.engine.round import Round, Summary
+from sync.trial.configuration import source_table, stream_tables, workspace_tables
 from sync.trial.sandbox.running import RunningSandbox
 from tests.engine import merging_connector
 from tests.engine.merging_connector import Crm
 
-CONFIG = """
-[workspaces.main]
-api_key = "sandbox-key"
-base_url = "{url}"
-linger = "0s"
-[ledger]
-path = "ledger.db"
-[sources.crm]
-connector = "merging"
-[sources.crm.streams.people]
-start = "all"
-on_change = "{on_change}"
-match_on = ["email"]
-[sources.crm.streams.people.lead]
-kind = "contact"
-name = "name"
-emails = "[email]"
-"""
+LEAD = {"kind": "contact", "name": "name", "emails": "[email]"}
 
 
 class World:
@@ -43,7 +27,11 @@ class World:
 
     def write(self, on_change: str = "hold") -> None:
         path = self.folder / "config.toml"
-        path.write_text(CONFIG.format(url=self.sandbox.url, on_change=on_change))
+        path.write_text(
+            workspace_tables(self.sandbox.url, {"linger": "0s"})
+            + source_table("crm", "merging", {})
+            + stream_tables("crm.people", {"on_change": on_change, "match_on": ["email"]}, LEAD)
+        )
 
     def round(self, *faults: str) -> Summary:
         """One round; these are the server's first answers."""

@@ -344,10 +344,10 @@ def test_there_are_exceptions_to_speak_of() -> None:
         (BrokenPipeError(32, "secret"), "the connection was closed"),
         (ssl.SSLCertVerificationError(1, "secret"), "its certificate is not trusted"),
         (ssl.SSLEOFError(8, "secret"), "TLS failed"),
-        (TimeoutError("secret"), "the time-out was over"),
+        (TimeoutError("secret"), "timed out"),
         (OSError(errno.ENETUNREACH, "secret"), "the network failed (ENETUNREACH)"),
         (OSError("secret"), "the connection failed"),
-        (h11.RemoteProtocolError("secret"), "the answer broke off or was no HTTP"),
+        (h11.RemoteProtocolError("secret"), "the answer broke off or was not HTTP"),
         (ValueError("secret"), "the connection failed"),
     ],
 )

@@ -17,27 +17,7 @@ from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
 from sync.shared.errors import ConfigError
 from sync.shared.words import Json, Page
-
-CONFIG = """
-[workspaces.main]
-api_key = "k"
-base_url = "http://127.0.0.1:9"
-[ledger]
-path = "ledger.db"
-[sources.erp]
-connector = "sql"
-url = "sqlite:///{folder}/erp.db"
-[sources.erp.streams.firms]
-table = "firms"
-key = "id"
-modified = "at"
-start = "all"
-on_change = "resend"
-[sources.erp.streams.firms.lead]
-kind = "company"
-name = "name"
-addresses = "[place.city]"
-"""
+from sync.trial.configuration import database_table, stream_tables, workspace_tables
 
 
 @pytest.fixture
@@ -48,7 +28,14 @@ def config(tmp_path: Path) -> Path:
         source.execute("INSERT INTO firms VALUES (1, 'Acme', ?, '2026-01-01 00:00:00')", (place,))
         source.commit()
     path = tmp_path / "config.toml"
-    path.write_text(CONFIG.format(folder=tmp_path), encoding="utf-8")
+    stream = {"table": "firms", "key": "id", "modified": "at", "on_change": "resend"}
+    lead = {"kind": "company", "name": "name", "addresses": "[place.city]"}
+    path.write_text(
+        workspace_tables("http://127.0.0.1:9")
+        + database_table("erp", tmp_path / "erp.db", {})
+        + stream_tables("erp.firms", stream, lead),
+        encoding="utf-8",
+    )
     path.chmod(0o600)
     return path
 

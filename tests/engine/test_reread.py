@@ -56,7 +56,7 @@ def test_what_an_edited_where_wants_is_held_and_nothing_else_happens(world_with:
     assert world.ids("held") == {"100", "101", "102"}
     assert world.deliver() == set()
     (reason,) = world.reasons()
-    assert reason == "comes of records that `where` had left out, read again by `reread`"
+    assert reason == "comes from records that `where` had left out, read again by `reread`"
     world.poll()
     assert (world.ids("held"), world.deliver()) == ({"100", "101", "102"}, set())
 

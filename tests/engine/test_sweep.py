@@ -88,7 +88,7 @@ def test_an_emptied_source_is_refused_and_heals_by_itself(world: World) -> None:
         with pytest.raises(SourceRefused) as refused:
             world.sweep()
         assert refused.value.message == ("the source lists no record at all, while the ledger knows 5 of this stream")
-        assert "the right one" in refused.value.hint
+        assert "the right source" in refused.value.hint
         assert (refused.value.source, refused.value.stream) == ("erp", "firms")
         assert world.ledger.streams.lanes(1)["@sweep"] == swept
         assert world.poller().sweep_is_due()

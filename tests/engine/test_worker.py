@@ -155,7 +155,7 @@ def test_a_request_that_drips_ends_at_its_deadline(scene: Scene, ledger: Ledger,
             engine.stop()
         wait_until(ledger.verdicts.in_doubt)
     (batch,) = ledger.verdicts.in_doubt()
-    assert "no response; the time-out was over" in str(batch["account"])
+    assert "no response; timed out" in str(batch["account"])
 
 
 def test_leads_that_do_not_fit_into_the_plan_stay_pending_and_what_fits_is_used(scene: Scene, ledger: Ledger) -> None:

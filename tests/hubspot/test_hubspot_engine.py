@@ -16,6 +16,7 @@ from sync.config.load import load_config
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
 from sync.shared.clock import SystemClock
+from sync.trial.configuration import source_table, stream_tables, workspace_tables
 from sync.trial.sandbox.running import RunningSandbox
 from tests.hubspot.hubspot_commands import write_config
 from tests.hubspot.hubspot_portal import Portal, pipeline, prop
@@ -23,26 +24,15 @@ from tests.hubspot.hubspot_server import TOKEN, Standin
 from tests.logged import logged
 from tests.patience import PATIENCE
 
-CONFIG = """
-[workspaces.main]
-api_key = "sandbox-key"
-base_url = "{url}"
-linger = "0s"
-[sources.hub]
-connector = "hubspot"
-token = "{token}"
-base_url = "https://api.hubapi.com"
-settle = "0s"
-[sources.hub.streams.{stream}]
-object = "{stream}"
-workspace = "main"
-start = "all"
-on_change = "hold"
-[sources.hub.streams.{stream}.lead]
-kind = "company"
-{lead}
-"""
 MINUTE = 60
+
+
+def _config(url: str, stream: str, lead: str) -> str:
+    return (
+        workspace_tables(url, {"linger": "0s"})
+        + source_table("hub", "hubspot", {"token": TOKEN, "base_url": "https://api.hubapi.com", "settle": "0s"})
+        + stream_tables(f"hub.{stream}", {"object": stream}, {"kind": "company"}, lead_more=lead)
+    )
 
 
 class Passing(SystemClock):
@@ -59,7 +49,7 @@ class Running:
     """A daemon's engine with one stream. `turn` is what its schedule does."""
 
     def __init__(self, folder: Path, standin: Standin, sandbox: RunningSandbox, stream: str, lead: str) -> None:
-        text = CONFIG.format(url=sandbox.url, token=TOKEN, stream=stream, lead=lead)
+        text = _config(sandbox.url, stream, lead)
         self.portal = standin.portal
         self.sandbox = sandbox
         self.clock = Passing()
@@ -150,7 +140,7 @@ def test_status_alone_names_a_property_that_is_gone(
     monkeypatch.setattr("connectors.hubspot.connector.CONNECTOR", HubspotConnectorType(portal.clock))
     portal.definitions["companies"].append(prop("tier"))
     portal.put("companies", 1, name="Firm 1", tier="gold")
-    text = CONFIG.format(url=sandbox.url, token=TOKEN, stream="companies", lead=FIELD)
+    text = _config(sandbox.url, "companies", FIELD)
     path = str(write_config(tmp_path, standin, text))
     run = CliRunner().invoke
     assert run(main, ["once", "-c", path]).exit_code == 0

@@ -295,7 +295,7 @@ def test_check_says_what_has_no_labels(portal: Portal, standin: Standin) -> None
     names = ("city", "hs_all_assigned_business_unit_ids", "empty", "industry")
     warned = [each.text for each in _check(standin, "companies", *names) if each.level == "warning"]
     assert warned == [
-        "city of companies is no list of choices: label(city) is its value",
+        "city of companies is not a list of choices: label(city) is its value",
         "empty of companies has no labels that the API gives",
         "hs_all_assigned_business_unit_ids of companies has no labels that the API gives",
     ]

@@ -20,6 +20,7 @@ from sync.cli import main
 from sync.polling.sweep import ask_reread
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Wanted
+from sync.trial.configuration import Values, source_table, stream_tables, workspace_tables
 from tests.hubspot.hubspot_answers import Answer, error
 from tests.hubspot.hubspot_feed import Feed, emails, fill
 from tests.hubspot.hubspot_portal import Portal
@@ -302,7 +303,7 @@ def test_check_says_which_list_it_is_and_what_is_wrong_with_it(standin: Standin,
         return [each.text for each in opened(standin).check(stream) if each.level == level]
 
     (told,) = [text for text in said("ok") if "crm.lists.read" in text]
-    assert told.startswith(f"crm.lists.read: granted; only members of the list {VIP!r} are wanted (GET /crm/")
+    assert told.startswith(f"crm.lists.read: granted; only members of the list {VIP!r} are read (GET /crm/")
     assert not said("error")
     vip.status = "PROCESSING"
     assert said("warning") == [f"HubSpot is still filling the list {VIP!r}"]
@@ -313,34 +314,16 @@ def test_check_says_which_list_it_is_and_what_is_wrong_with_it(standin: Standin,
     assert told.startswith("crm.lists.read: HubSpot: the token lacks a scope: crm.lists.read")
 
 
-CONFIG = """\
-[workspaces.main]
-api_key = "sandbox-key"
-base_url = "http://127.0.0.1:9"
-[ledger]
-path = "ledger.db"
-[sources.hub]
-connector = "hubspot"
-token = "{token}"
-base_url = "{url}"
-searches_per_second = 5
-[sources.hub.streams.companies]
-object = "companies"
-list = '{name}'
-start = "now"
-on_change = "hold"
-[sources.hub.streams.companies.lead]
-kind = "company"
-where = "name != 'Firm 5'"
-name = "name"
-notes = "rest()"
-"""
-
-
 def test_an_operator_sees_who_is_left_out_by_the_list(tmp_path: Path, standin: Standin, vip: Any) -> None:
     standin.limits = False  # by a clock that stands still
     path = tmp_path / "config.toml"
-    path.write_text(CONFIG.format(token=TOKEN, url=standin.url, name=VIP))
+    values: Values = {"token": TOKEN, "base_url": standin.url, "searches_per_second": 5}
+    lead = {"kind": "company", "where": "name != 'Firm 5'", "name": "name", "notes": "rest()"}
+    path.write_text(
+        workspace_tables("http://127.0.0.1:9")
+        + source_table("hub", "hubspot", values)
+        + stream_tables("hub.companies", {"object": "companies", "list": VIP, "start": "now"}, lead)
+    )
     path.chmod(0o600)
 
     def shown(*words: str) -> Any:

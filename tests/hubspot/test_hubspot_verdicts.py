@@ -109,8 +109,8 @@ ROWS: list[tuple[int, Any, dict[str, str], type, float | None, str]] = [
     (409, said("CONFLICT"), {}, Denied, None, "409 CONFLICT"),
     (414, PAGE, {}, Denied, None, "too long (414)"),
     (414, said(), {}, Denied, None, "too long (414)"),
-    (301, PAGE, {}, Denied, None, "called elsewhere"),
-    (304, PAGE, {}, Denied, None, "called elsewhere"),
+    (301, PAGE, {}, Denied, None, "not an answer of the API"),
+    (304, PAGE, {}, Denied, None, "not an answer of the API"),
     (100, PAGE, {}, Denied, None, "refuses the call (100"),
     # a record that is gone, and every other 404
     (404, said("OBJECT_NOT_FOUND"), {}, Gone, None, "no such record"),

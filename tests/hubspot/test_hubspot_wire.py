@@ -69,10 +69,10 @@ def test_a_server_that_drips_is_left_too(
 @pytest.mark.parametrize(
     ("wire", "words"),
     [
-        (b"", "broke the connection off"),
-        (b"SSH-2.0-OpenSSH\r\n", "broke the connection off"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}", "broke the connection off"),
-        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "broke the connection off"),
+        (b"", "broke off the connection"),
+        (b"SSH-2.0-OpenSSH\r\n", "broke off the connection"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}", "broke off the connection"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "broke off the connection"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: canary\r\n\r\n{}", "5 times in a row"),
     ],
 )
@@ -87,7 +87,7 @@ def test_nobody_listens(standin: Standin) -> None:
     told = failure(standin, base_url=f"http://127.0.0.1:{port}")
     assert isinstance(told, SourceUnavailable)
     assert "cannot be connected to" in told.message
-    assert "look at the network" in told.hint
+    assert "check the network" in told.hint
 
 
 def test_plain_http_where_tls_is_expected(standin: Standin) -> None:

@@ -91,7 +91,7 @@ def test_an_item_without_a_way_to_know_it_is_left_out_with_a_warning() -> None:
         Note("contacts[0]", left_out),
         Note("contacts[2].emails", "left out one that is not a valid e-mail address", 3),
         Note("contacts[2]", left_out),
-        Note("contacts[3]", left_out, None, "`from` gives text here, no object: @ reads it"),
+        Note("contacts[3]", left_out, None, "`from` gives text here, not an object: @ reads it"),
     )
 
 
@@ -164,7 +164,7 @@ def test_a_from_that_yields_no_list_makes_the_lead_unfit() -> None:
         assert outcome.problems == (Note("contacts", "expression failed: `from` must yield a list of objects"),)
     outcome = mapping({"name": "name", "contacts": [PEOPLE]}).apply({"name": "Acme", "people": '[{"first": "A"}]'})
     assert isinstance(outcome, Unfit)
-    assert outcome.problems[0].hint == "JSON that arrives as text is opened by json(field)"
+    assert outcome.problems[0].hint == "json(field) parses JSON that arrives as text"
 
 
 def test_a_contact_lead_may_have_contacts_and_may_require_them() -> None:
@@ -198,6 +198,6 @@ def test_problems_at_load_name_the_table() -> None:
 def test_items_that_are_no_objects_are_left_out_with_the_word_that_reads_them() -> None:
     table = {"contacts": [{"from": "mails", "emails": "address"}]}
     (note,) = lead(table, {"mails": ["a@b.de"]}).warnings
-    assert note.hint == "`from` gives text here, no object: @ reads it"
+    assert note.hint == "`from` gives text here, not an object: @ reads it"
     made = document({"contacts": [{"from": "mails", "emails": "@"}]}, {"mails": ["a@b.de", None, ""]})
     assert made == {"contacts": [{"email": [{"Address": "a@b.de"}]}]}

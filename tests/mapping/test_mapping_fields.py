@@ -541,7 +541,7 @@ def test_required_adds_to_the_name_and_require_replaces_it() -> None:
     assert isinstance(contact.apply({"n": "Doe"}), Unfit)
     assert isinstance(contact.apply({"n": "Doe", "p": "030 123"}), Lead)
     (problem,) = problems(table | {"required": ["emails"], "require": ["emails"]})
-    assert (problem.where, problem.what) == ("require", "stands beside required")
+    assert (problem.where, problem.what) == ("require", "cannot be combined with required")
 
 
 ONE_OF_EACH = {

@@ -368,7 +368,7 @@ def test_an_empty_column_breaks_nothing_and_what_nobody_knows_is_null(expression
 
 def test_a_number_out_of_range_is_told_without_it() -> None:
     assert failure(OverflowError(4711)) == "expression failed: a number is out of range"
-    assert failure(TypeError("4711")) == "expression failed: its values are of types that do not go together"
+    assert failure(TypeError("4711")) == "expression failed: its values have types that do not go together"
 
 
 def test_each_function_is_documented() -> None:

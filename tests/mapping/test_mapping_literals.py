@@ -236,7 +236,7 @@ def found(table: dict[str, Any], kinds: Any = KINDS) -> list[tuple[str, str, str
         ),
         (
             "id == 'ab '",
-            "id == 'ab ' asks for values with blanks around them; a CHAR column comes without",
+            "id == 'ab ' asks for values with blanks around them; a CHAR column is read without them",
             "write id == 'ab', or trim(id) == 'ab'",
         ),
         (

@@ -13,7 +13,7 @@ from sync.shared.errors import ConfigError
 from tests.mapping.mapping_cases import WHERE, mapping, problems
 from tests.sizes import sized
 
-_BLANK = "a field name with a blank stands in double quotes: {}"
+_BLANK = "a field name with a blank needs double quotes: {}"
 _IN_QUOTES = "write regex_match(text, pattern) with text in 'quotes'"
 _RE2 = "see https://github.com/google/re2/wiki/Syntax"
 _EPOCHS = "1767225600 are seconds, 1767225600000 milliseconds"
@@ -28,10 +28,10 @@ _EPOCHS = "1767225600 are seconds, 1767225600000 milliseconds"
         ("not_null(a, length())", "column 13: length() takes 1 argument, not 0", ""),
         ("merge()", "column 1: merge() takes at least 1 argument, not 0", "write merge(object…)"),
         ("sort_by(a, b)", "column 1: argument 2 of sort_by() must be an expression such as &name", ""),
-        ("lower(a b)", "column 9: does not expect 'b' here", _BLANK.format('"a b"')),
-        ("not_null(First Name, x)", "column 16: does not expect 'Name' here", _BLANK.format('"First Name"')),
-        ("&a", "& stands only before an argument of sort_by(), min_by(), max_by(), group_by() or map()", ""),
-        ("lower(&a)", "& stands only before an argument of sort_by(), min_by(), max_by(), group_by() or map()", ""),
+        ("lower(a b)", "column 9: unexpected 'b'", _BLANK.format('"a b"')),
+        ("not_null(First Name, x)", "column 16: unexpected 'Name'", _BLANK.format('"First Name"')),
+        ("&a", "& is allowed only before an argument of sort_by(), min_by(), max_by(), group_by() or map()", ""),
+        ("lower(&a)", "& is allowed only before an argument of sort_by(), min_by(), max_by(), group_by() or map()", ""),
         ("lookup('countrys', x)", "column 1: there is no lookup table 'countrys'", "did you mean 'countries'?"),
         ("lookup('zzz', x)", "column 1: there is no lookup table 'zzz'", "add the table [lookups.zzz]"),
         (
@@ -41,25 +41,25 @@ _EPOCHS = "1767225600 are seconds, 1767225600000 milliseconds"
         ),
         ("e164(x, 'XX')", "column 1: the region of e164() must be a two-letter country code", "such as 'DE' or 'US'"),
         ("a = b", "column 3: does not know '='", "write == to compare"),
-        ("a and b", "column 3: does not expect 'and' here", "write && for and"),
-        ("a or b", "column 3: does not expect 'or' here", "write || for or"),
+        ("a and b", "column 3: unexpected 'and'", "write && for and"),
+        ("a or b", "column 3: unexpected 'or'", "write || for or"),
         ("first-name", "column 6: does not know '-'", "put a field name with a hyphen into double quotes"),
         ("a.b[", "column 5: the expression ends too early", ""),
-        ("a ]", "column 3: does not expect ']' here", ""),
+        ("a ]", "column 3: unexpected ']'", ""),
         ("'a", "column 1: the ' is not closed", ""),
         ("`a", "column 1: the ` is not closed", ""),
         ("`a`", "text between backticks must be JSON", "write constants as 'text'"),
         ("a #", "column 3: does not know '#'", ""),
         (" ", "the expression is empty", "leave the key out instead"),
-        ("deleted == 0", "column 12: does not expect '0' here", "numbers stand in backticks: `0`"),
-        ("id > -3.5", "column 6: does not expect '-3' here", "numbers stand in backticks: `-3.5`"),
-        ("First Name", "column 7: does not expect 'Name' here", _BLANK.format('"First Name"')),
-        ("lower(Name of Firm)", "column 12: does not expect 'of' here", _BLANK.format('"Name of Firm"')),
-        ("a <> b", "column 4: does not expect '>' here", "write != for not equal"),
-        ("a + b", "column 3: does not know '+'", "write add(a, b); text is put together by join('', [a, b])"),
+        ("deleted == 0", "column 12: unexpected '0'", "write numbers in backticks: `0`"),
+        ("id > -3.5", "column 6: unexpected '-3'", "write numbers in backticks: `-3.5`"),
+        ("First Name", "column 7: unexpected 'Name'", _BLANK.format('"First Name"')),
+        ("lower(Name of Firm)", "column 12: unexpected 'of'", _BLANK.format('"Name of Firm"')),
+        ("a <> b", "column 4: unexpected '>'", "write != for not equal"),
+        ("a + b", "column 3: does not know '+'", "write add(a, b); to put text together, write join('', [a, b])"),
         ("a - b", "column 3: does not know '-'", "write subtract(a, b)"),
-        ("a * b", "column 3: does not expect '*' here", "write multiply(a, b)"),
-        ("not a", "column 5: does not expect 'a' here", "write ! for not"),
+        ("a * b", "column 3: unexpected '*'", "write multiply(a, b)"),
+        ("not a", "column 5: unexpected 'a'", "write ! for not"),
         ("\u2018a\u2019", "column 1: does not know '\u2018'", "write straight quotes: 'text'"),
         ("coalesce(a, b)", "column 1: unknown function coalesce()", "write not_null(a, b)"),
         (
@@ -82,12 +82,12 @@ _EPOCHS = "1767225600 are seconds, 1767225600000 milliseconds"
         ("regex_match(a, b)", "column 1: argument 2 of regex_match() must be a constant", _IN_QUOTES),
         (
             "regex_match(a, '(?=x)')",
-            "column 1: the pattern uses looking ahead or behind, which is not offered: its time would have no bound",
+            "column 1: the pattern uses lookahead or lookbehind, which is not offered: its time would have no bound",
             "find it with two patterns, or in the query",
         ),
         (
             r"regex_match(a, '(x)\1')",
-            "column 1: the pattern uses referring back to a group, which is not offered: its time would have no bound",
+            "column 1: the pattern uses back-references, which is not offered: its time would have no bound",
             "find it with two patterns, or in the query",
         ),
         ("regex_match(a, '(')", "column 1: the pattern is not a regular expression: missing ): (", _RE2),
@@ -143,13 +143,13 @@ _EPOCHS = "1767225600 are seconds, 1767225600000 milliseconds"
             "column 1: rest() takes names of fields to leave out",
             "such as rest('password', 'internal_notes')",
         ),
-        ("a AND b", "column 3: does not expect 'AND' here", "write && for and"),
-        ("a & b", "column 3: does not expect '&' here", "write && for and"),
-        ("a in ['x']", "column 3: does not expect 'in' here", "write contains(['x', 'y'], a)"),
-        ("a is null", "column 3: does not expect 'is' here", "write a == `null`, or !a for whatever is empty"),
+        ("a AND b", "column 3: unexpected 'AND'", "write && for and"),
+        ("a & b", "column 3: unexpected '&'", "write && for and"),
+        ("a in ['x']", "column 3: unexpected 'in'", "write contains(['x', 'y'], a)"),
+        ("a is null", "column 3: unexpected 'is'", "write a == `null`, or !a for whatever is empty"),
         (
             "a like '%x'",
-            "column 3: does not expect 'like' here",
+            "column 3: unexpected 'like'",
             "write contains(a, 'x'), starts_with(a, 'x') or regex_match(a, 'pattern')",
         ),
         (
@@ -159,21 +159,21 @@ _EPOCHS = "1767225600 are seconds, 1767225600000 milliseconds"
         ),
         (
             "a.b['first name']",
-            "column 5: does not expect 'first name' here",
-            'a field of an object stands behind a point: a.b."first name"',
+            "column 5: unexpected 'first name'",
+            'a field of an object follows a dot: a.b."first name"',
         ),
         (
             "x.gr\u00f6\u00dfe",
             "column 5: does not know '\u00f6'",
-            'a field name with other letters than A to Z stands in double quotes: "gr\u00f6\u00dfe"',
+            'a field name with letters other than A to Z needs double quotes: "gr\u00f6\u00dfe"',
         ),
         (
             "$name",
-            "column 2: does not expect 'name' here",
+            "column 2: unexpected 'name'",
             "write $.name for the field of the whole record, or name alone",
         ),
-        ("${name}", "column 2: does not expect '{' here", "a field is its name alone, without $ and braces"),
-        ("'it''s'", "column 5: does not expect 's' here", "a quote inside text is written \\'"),
+        ("${name}", "column 2: unexpected '{'", "a field is its name alone, without $ and braces"),
+        ("'it''s'", "column 5: unexpected 's'", "a quote inside text is written \\'"),
         ("a.b.", "column 5: the expression ends too early", ""),
         ("round(a, `99`)", "column 1: round() expects 0 to 15 decimal places", ""),
         ("round(a, `0.5`)", "column 1: round() expects a whole number of decimal places", ""),
@@ -192,7 +192,7 @@ _EPOCHS = "1767225600 are seconds, 1767225600000 milliseconds"
         (
             "`[" + "1," * 200_000 + "1]`",
             "the expression has 400,005 characters, more than 50,000",
-            "shorten it; a table of values belongs into [lookups.NAME]",
+            "shorten it; a table of values belongs in [lookups.NAME]",
         ),
     ],
 )
@@ -204,7 +204,7 @@ def test_each_mistake_has_its_column_and_cure(expression: str, what: str, hint: 
 def test_a_fault_of_grammar_hides_no_unknown_function() -> None:
     found = problems({"name": "n", "role": "lowr(a) and concat(b, c)"})
     assert [problem.what for problem in found] == [
-        "column 9: does not expect 'and' here",
+        "column 9: unexpected 'and'",
         "column 1: unknown function lowr()",
         "column 13: unknown function concat()",
     ]

@@ -46,12 +46,12 @@ def test_fields_of_such_names_can_be_read(where: str) -> None:
 ALWAYS = "a constant alone beside || holds always"
 NOTHING = "a constant alone beside && changes nothing"
 TRUTH = "compares whether something holds, not its value"
-CLOSE = "! stands closer than the comparison, so true or false is compared"
+CLOSE = "! binds more tightly than the comparison, which therefore compares true or false"
 OPEN = "holds always: one field is compared with two constants"
 SHUT = "holds never: one field is compared with two constants"
 PART = "contains() looks for a part of the whole text here, not for one of a list"
 LIST = "compares a whole list with one value"
-PIPE = "what stands before | is true or false, so the condition behind it finds no fields"
+PIPE = "what stands before | is true or false, so the condition after it finds no fields"
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,10 @@ def test_a_clock_that_is_set_back_stops_nothing_and_sends_nothing_twice(world: W
         world.source.add(range(10, 20), after_old(60))
         until(lambda: delivered(world, daemon) == 20, "what came after that")
         status = command("status", "-c", world.config)
-        assert "in the future: the clock was set back since, or is wrong now (`timedatectl` shows it)" in status.stdout
+        assert (
+            "in the future: the clock has since been set back, or is wrong now (`timedatectl` shows it)"
+            in status.stdout
+        )
         assert daemon.stop() == 0
     with world.daemon() as daemon:
         world.source.add(range(20, 30), after_old(120))

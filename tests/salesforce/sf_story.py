@@ -16,35 +16,18 @@ from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
 from sync.polling.poll import Poller
 from sync.shared.errors import SourceUnavailable
+from sync.trial.configuration import source_table, stream_tables, workspace_tables
 from tests.salesforce.sf_faults import Fault
 from tests.salesforce.sf_org import Org, sf_id
 from tests.salesforce.sf_server import StandIn
 
-CONFIG = """
-[workspaces.main]
-api_key = "none"
-base_url = "http://127.0.0.1:1"
-[ledger]
-path = "ledger.db"
-[sources.sf]
-connector = "salesforce"
-page_size = 3
-auth = {{ flow = "session", session_id = "open-session", instance = "{host}", ca_file = "{ca_file}" }}
-[sources.sf.streams.accounts]
-object = "Account"
-start = "all"
-on_change = "hold"
-[sources.sf.streams.accounts.children.contacts]
-object = "Contact"
-via = "AccountId"
-[sources.sf.streams.accounts.lead]
-kind = "company"
-name = "Name"
-[[sources.sf.streams.accounts.lead.contacts]]
-from = "contacts"
-name = "LastName"
-emails = "[Email]"
-"""
+STREAM = stream_tables(
+    "sf.accounts",
+    {"object": "Account"},
+    {"kind": "company", "name": "Name"},
+    children={"contacts": {"object": "Contact", "via": "AccountId"}},
+    contacts={"from": "contacts", "name": "LastName", "emails": "[Email]"},
+)
 
 
 class Story:
@@ -53,7 +36,10 @@ class Story:
         stand_in.reset()
         stand_in.batch_size = 2
         self.org: Org = stand_in.org
-        (folder / "config.toml").write_text(CONFIG.format(host=stand_in.host, ca_file=stand_in.authority.ca_file))
+        access = {"instance": stand_in.host, "ca_file": str(stand_in.authority.ca_file)}
+        auth = {"flow": "session", "session_id": "open-session", **access}
+        source = source_table("sf", "salesforce", {"page_size": 3, "auth": auth})
+        (folder / "config.toml").write_text(workspace_tables("http://127.0.0.1:1") + source + STREAM)
         config = load_config(folder / "config.toml")
         self.ledger = Ledger(config.ledger_path, own=True)
         self.engine = Engine(CompiledConfig.of(config), self.ledger)

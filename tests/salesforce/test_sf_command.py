@@ -116,7 +116,7 @@ def test_check_names_everything_and_its_cure(program: Program) -> None:
     program.write(('industry = "Industry"', 'industry = "Indutsry"'), ('emails = "[Email]"', 'emails = "[Emial]"'))
     said = program.run("check")
     assert said.exit_code == 77
-    assert "Account.Indutsry (read by sources.sf.streams.accounts.lead.industry) is not there" in said.output
+    assert "Account.Indutsry (read by sources.sf.streams.accounts.lead.industry) does not exist" in said.output
     assert "the nearest is Industry" in said.output
     assert "Contact.Emial (read by sources.sf.streams.accounts.lead.contacts[0].emails)" in said.output
     assert "Lead.Emial (read by sources.sf.streams.leads.lead.emails)" in said.output
@@ -148,7 +148,7 @@ def test_an_object_that_is_not_there_is_named_with_the_nearest(program: Program)
     said = program.run("check")
     assert said.exit_code == 77
     assert "the nearest is Lead" in said.output
-    assert "Laed: Salesforce has nothing there" in said.output
+    assert "Laed: Salesforce finds nothing there" in said.output
     program.write(('object = "Contact"', 'object = "Contcat"'))
     assert "the nearest is Contact" in program.run("check").output
 
@@ -234,7 +234,7 @@ def test_no_value_of_a_record_and_no_secret_is_ever_said(program: Program) -> No
         [error(403, "INSUFFICIENT_ACCESS", quoting)],
         [error(500, "UNKNOWN_EXCEPTION", quoting)],
         [Fault(503, f"<html>{quoting}</html>")],
-        [Fault(200, f"{quoting} is no JSON")],
+        [Fault(200, f"{quoting} is not JSON")],
         [Fault(401, [{"errorCode": "INVALID_SESSION_ID", "message": quoting}], times=2)],
         [Fault(how="drop")],
         [],

@@ -87,8 +87,8 @@ def show_all(stand_in: StandIn) -> None:
 WITH_CHILD = stream(Wanted(frozenset({("Name",), ("Owner", "Name")}), {"contacts": fields("Email")}))
 HIDDEN = [
     (PHONE, hide_field, r"Account\.Phone"),
-    (PHONE, hide_object, "Account: Salesforce has nothing there"),
-    (WITH_CHILD, hide_child, "Contact: Salesforce has nothing there"),
+    (PHONE, hide_object, "Account: Salesforce finds nothing there"),
+    (WITH_CHILD, hide_child, "Contact: Salesforce finds nothing there"),
     (WITH_CHILD, hide_child_field, r"Contact\.Email"),
     (WITH_CHILD, hide_look_up, "no look-up field AccountId"),
     (WITH_CHILD, hide_parent, r"Account\.Owner"),
@@ -247,7 +247,7 @@ def test_a_look_up_that_only_queries_refuse_is_found_by_check(stand_in: StandIn)
     spec = stream(WITH_CHILD.wanted, readers={("contacts", "Name"): ["…contacts[0].name"]})
     found = [each for each in connect(stand_in).check(spec) if each.level == "error"]
     assert [each.text for each in found] == [
-        "a field is not there, or the user may not see it (INVALID_FIELD): Contact.Name (read by …contacts[0].name)"
+        "a field does not exist, or the user may not see it (INVALID_FIELD): Contact.Name (read by …contacts[0].name)"
     ]
     assert not [each for each in connect(stand_in).check(spec) if "has the fields that are read" in each.text]
 

@@ -161,7 +161,7 @@ def test_a_converted_lead_is_no_child_either(stand_in: StandIn) -> None:
 def test_leads_whose_conversion_may_not_be_seen_are_not_read_as_new(stand_in: StandIn) -> None:
     stand_in.org.put("Lead", 1, LastName="Doe", IsConverted=True)
     stand_in.org.hidden_fields.add(("Lead", "IsConverted"))
-    with pytest.raises(SourceRefused, match=r"Lead\.IsConverted is not there") as caught:
+    with pytest.raises(SourceRefused, match=r"Lead\.IsConverted does not exist") as caught:
         Reading(stand_in, stream(fields("LastName"), "Lead")).records()
     assert 'converted = "read"' in caught.value.hint
     assert Reading(stand_in, stream(fields("LastName"), "Lead", converted="read")).records()

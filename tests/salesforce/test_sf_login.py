@@ -74,13 +74,13 @@ def test_a_password_logs_in_by_soap(stand_in: StandIn, proxy: Proxy, domain: str
 REFUSALS = [
     ("invalid_client", "invalid client credentials", "client_secret is wrong", "OAuth"),
     ("invalid_grant", "no client credentials user enabled", "no user to act", "Run As"),
-    ("invalid_grant", "request not supported on this domain", "not taken", "My Domain"),
+    ("invalid_grant", "request not supported on this domain", "not accepted", "My Domain"),
     ("invalid_grant", "user hasn't approved this consumer", "pre-authorised", "Policies"),
     ("app_not_found", "…", "not known at that address", "audience"),
     ("invalid_app_access", "app must be installed into org", "not installed", "install"),
     ("unsupported_grant_type", "grant type not supported", "not enabled", "OAuth Flows"),
     ("invalid_grant", "ip restricted", "from this address", "IP Ranges"),
-    ("login_rate_exceeded", "…", "too many logins", "an hour"),
+    ("login_rate_exceeded", "…", "logged in too often", "an hour"),
     ("invalid_grant", "authentication failure - Invalid Password", "is not accepted", "History"),
 ]
 

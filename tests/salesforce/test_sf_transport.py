@@ -109,7 +109,7 @@ def test_an_answer_from_another_place_is_not_followed(stand_in: StandIn) -> None
     for status in (301, 302, 307, 308):
         stand_in.faults.append(Fault(status, "", {"Location": f"https://localhost:{stand_in.port}/"}))
         stand_in.forget()
-        with pytest.raises(SourceRefused, match="another place") as caught:
+        with pytest.raises(SourceRefused, match="another host") as caught:
             poll(connect(stand_in), stream(), {})
         assert "My Domain" in caught.value.hint
         assert len([asked for asked in stand_in.asked if asked.path != "/services/data/"]) == 1

@@ -91,7 +91,7 @@ def test_it_is_not_ready_before_each_place_was_written(world: World, manager: Ma
     assert not [each for each in heard if "READY" in each]
     assert "[ledger] backups_to:" in heard[-1]["STATUS"]
     assert "make the folder: `sudo install -d" in heard[-1]["STATUS"]
-    assert '"hint":"mount what belongs there' in ended.stdout
+    assert '"hint":"mount the disk that belongs there' in ended.stdout
     assert world.sandbox.leads() == []
 
 

@@ -1,4 +1,5 @@
-"""What of a source's API ends: in the log once a day, and a figure, whatever the configuration that is in force."""
+"""The parts of a source's API that end: in the log once a day, and as a figure, whatever the configuration that is in
+force."""
 
 from __future__ import annotations
 

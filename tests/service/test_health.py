@@ -48,7 +48,7 @@ def test_each_answer_follows_from_what_is_amiss() -> None:
     assert answers(Health("starting", (), ())) == (True, False, False)
     assert answers(Health("stopping", (), ())) == (True, False, False)
     assert answers(Health("running", (stall,), ())) == (False, True, False)
-    assert answers(Health("running", (), ("a.b was not read for 2h",))) == (True, True, False)
+    assert answers(Health("running", (), ("a.b has not been read for 2h",))) == (True, True, False)
     assert Health("starting", (stall,), ("x",)).as_json()["reasons"] == [
         "the daemon is starting",
         "the poll of a.b has not moved for 700 s",
@@ -96,7 +96,7 @@ def test_a_stream_that_is_not_read_any_more_stops_the_flow(
     clock.advance(899)
     assert stops_of(engine, witness, None, began) == []
     clock.advance(2)
-    assert stops_of(engine, witness, None, began) == ["erp.companies was not read for 15m1s"]
+    assert stops_of(engine, witness, None, began) == ["erp.companies has not been read for 15m1s"]
     emit("poll_failed", stream="erp.companies", kind=SourceUnavailable.__name__, error="x", failures=1, retry_in=1)
     (why,) = stops_of(engine, witness, None, began)
     assert why.endswith("(1 failures in a row: SourceUnavailable)")

@@ -41,7 +41,7 @@ def test_whoever_comes_first_is_the_lead(ledger: Ledger, first: str) -> None:
     assert commit(ledger, other, [person(other, "second", "x")])["duplicate"] == 1
     assert states(ledger) == {"first": "pending", "second": "duplicate"}
     assert twin_of(ledger, "second") == "first"
-    assert reason(ledger, "second") == [{"field": "email", "rule": f"is that of record first of {one.name}"}]
+    assert reason(ledger, "second") == [{"field": "email", "rule": f"belongs to record first of {one.name}"}]
     assert send(ledger) == ["first"]
 
 

@@ -44,7 +44,7 @@ def test_an_imported_value_makes_what_waits_known(ledger: Ledger, state: State) 
     assert foreign.add(WORKSPACE, [("email", b"x"), ("email", b"z")]) == (2, 1)
     assert claimable(ledger) == {"lead"}
     assert judge_again(ledger, crm, erp, seen=(seen,)) == {"lead": "pending", "a": "known"}
-    assert reason(ledger, "a") == [{"field": "email", "rule": "is that of a lead that was imported as existing"}]
+    assert reason(ledger, "a") == [{"field": "email", "rule": "belongs to a lead that was imported as existing"}]
     assert commit(ledger, crm, [person(crm, "a", "x", content="b", modified=LATER)])["drifted"] == 1
     assert foreign.add(WORKSPACE, [("email", b"x")]) == (0, 0)
     assert foreign.meets(WORKSPACE, [("email", b"x")]) == {}

@@ -177,7 +177,7 @@ class Story:
         self.screen.title("closingdealz-sync: a whole run, with invented data")
         self.screen.step("A database and a server", "Both were made just now, on this machine alone.")
         self.screen.place("folder    ", str(self.folder))
-        self.screen.place("database  ", "sample.db, as untidy as grown databases are")
+        self.screen.place("database  ", "sample.db, as untidy as real databases are")
         self.screen.place("settings  ", "config.toml: what to read, and what lead it becomes")
         self.screen.place("server    ", f"{self.sandbox.url} stands in for ClosingDealz")
         self.screen.figures(
@@ -196,7 +196,7 @@ class Story:
         totals = summary.totals
         self.screen.figures({"leads created": totals["sent"], "requests": totals["requests"]})
         own = CheckedClaim(
-            "the run counted as the server did",
+            "the run's figures are the server's",
             (totals["sent"], totals["requests"]) == (len(received.leads), received.requests),
             f"{totals['sent']} and {len(received.leads)} leads",
         )
@@ -211,7 +211,7 @@ class Story:
         return received
 
     def explain_quarantine(self) -> None:
-        self.screen.step("What was not sent, and why", "Nothing is left out or cut in silence.")
+        self.screen.step("What was not sent, and why", "Nothing is left out or cut silently.")
         source = look_at_source(self.database)
         with self._opened_ledger() as ledger:
             aside = list(ledger.records.in_state("quarantined"))
@@ -272,7 +272,7 @@ class Story:
             self.screen.place("  ", f"closingdealz-sync sandbox --port {self.sandbox.options.port} --store {store}")
             self.screen.place("  ", f"closingdealz-sync -c {config} status")
         else:
-            self.screen.say("The folder goes now; `demo --keep DIR` leaves it for you to look around in.")
+            self.screen.say("The folder is removed now; `demo --keep DIR` keeps it for you to look around in.")
 
     # -- what the steps do
 

@@ -182,7 +182,7 @@ class SelftestReport:
 
 
 def _as_json(report: SelftestReport) -> dict[str, Any]:
-    """Return the figures with every key present, also where it is 0."""
+    """Return the figures with every key present, even if its figure is 0."""
     return {
         "trials": report.trials,
         "lives": dict(report.ends),

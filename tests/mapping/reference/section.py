@@ -103,7 +103,7 @@ def _items(table: ContactSection, value: Json, report: MappingNotes) -> Sequence
         return (found,)
     if found is not None and found != "":
         is_json = isinstance(found, str) and found.lstrip().startswith(("[", "{"))
-        hint = "JSON that arrives as text is opened by json(field)" if is_json else ""
+        hint = "json(field) parses JSON that arrives as text" if is_json else ""
         report.problem("contacts", "expression failed: `from` must yield a list of objects", None, hint)
     return ()
 
@@ -117,7 +117,7 @@ def _contact(section: Section, item: Json, record: Json, report: MappingNotes) -
     required = section.required
     missing = ", ".join(required.missing(document))
     if missing or required.is_unknown(document):
-        hint = "" if isinstance(item, dict) else f"`from` gives {type_name(item)} here, no object: @ reads it"
+        hint = "" if isinstance(item, dict) else f"`from` gives {type_name(item)} here, not an object: @ reads it"
         report.warn("", f"left out: nothing usable in {missing or required.any_of_them}", None, hint)
         return None
     return document
