@@ -210,17 +210,30 @@ def _writable(config: Config) -> Iterator[CheckLine]:
 
 def _tasks(config: Config) -> Iterator[CheckLine]:
     """Yield a warning if the service may not have as many threads as this configuration needs."""
-    from sync.service.tasks import tasks_allowed, tasks_needed
+    from sync.service.systemd import tasks_allowed
 
     needed, allowed = tasks_needed(config), tasks_allowed()
     if allowed is not None and needed > allowed:
-        yield CheckLine(
-            "warning",
-            "service",
-            f"these workspaces and streams need about {needed:,} threads, and the service may have {allowed:,}",
-            f"let it have more, such as TasksMax={2 * needed} in [Service] (systemctl edit), or spread the workspaces "
-            "over several instances",
-        )
+        what = f"these workspaces and streams need about {needed:,} threads, and the service may have {allowed:,}"
+        more = f"let it have more, such as TasksMax={2 * needed} in [Service] (systemctl edit)"
+        yield CheckLine("warning", "service", what, f"{more}, or spread the workspaces over several instances")
+
+
+def tasks_needed(config: Config) -> int:
+    """Return about how many threads a daemon with this configuration has at the most; each poll and request that hangs
+    takes one more."""
+    from sync.delivery import request_places
+    from sync.service import turn_threads
+
+    streams, workspaces = sum(len(source.streams) for source in config.sources.values()), len(config.workspaces)
+    requests = min(workspaces * _REQUESTS, request_places.AT_ONCE)
+    return _OTHER_THREADS + workspaces + requests + min(streams, turn_threads.AT_ONCE)
+
+
+_REQUESTS = 8
+"""Requests of one workspace that are on the wire together; more only where the API is slow."""
+_OTHER_THREADS = 32
+"""Scheduler, HTTP, socket, listeners, reload, name resolution."""
 
 
 def _workspaces(config: Config, names: Collection[str]) -> Iterator[CheckLine]:

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 PRIORITIES: dict[str, str] = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>"}
 """The beginning of a line by its level, for `journalctl -p`; the journal removes it."""
@@ -38,6 +39,19 @@ def unit_fault(env: Mapping[str, str] = os.environ) -> str:
     """Return why systemd cannot begin the service, as the administrator's command (`sync.installation.as_service`) was
     told; empty where it can, or where nobody asked."""
     return env.get(UNIT_FAULT, "")
+
+
+def tasks_allowed(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return how many threads this process may have: the least `pids.max` (TasksMax=) of its control groups, None where
+    there is none. (cgroup v2)"""
+    try:
+        line = next(line for line in own.read_text().splitlines() if line.startswith("0::"))
+        group = root / line.removeprefix("0::").lstrip("/")
+        limits = [each / "pids.max" for each in (group, *group.parents) if each.is_relative_to(root)]
+        found = [limit.read_text().strip() for limit in limits if limit.exists()]
+        return min((int(text) for text in found if text != "max"), default=None)
+    except (OSError, ValueError, StopIteration):
+        return None
 
 
 _LONGEST_STATUS = 1000

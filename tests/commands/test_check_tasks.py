@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sync.commands.check import tasks_needed
 from sync.config.load import load_config
-from sync.service.tasks import tasks_allowed, tasks_needed
+from sync.service.systemd import tasks_allowed
 from tests.commands.command_world import World
 
 
@@ -24,7 +25,7 @@ def test_a_service_that_may_not_have_enough_threads_is_warned_of(
     def tasks() -> int | None:
         return tasks_allowed(own, tmp_path / "cgroup")
 
-    monkeypatch.setattr("sync.service.tasks.tasks_allowed", tasks)
+    monkeypatch.setattr("sync.service.systemd.tasks_allowed", tasks)
     needed = tasks_needed(load_config(world.config))
     for slice_, warned in (("max", False), (f"{needed}", False), (f"{needed - 1}", True)):
         (service.parent / "pids.max").write_text(f"{slice_}\n")
