@@ -40,8 +40,11 @@ def _mariadb() -> Iterator[Mariadb]:
 
 
 @pytest.fixture
-def duckdb_server(tmp_path: Path) -> Duckdb:
-    return Duckdb(tmp_path / "source.duckdb")
+def duckdb_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Duckdb]:
+    server = Duckdb(tmp_path / "source.duckdb")
+    monkeypatch.setattr("connectors.sql.connection.make_engine", server.made_engine)
+    yield server
+    server.let_go()
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import create_engine
+from sqlalchemy import URL, Dialect, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
+from connectors.sql.engines import make_engine
+from connectors.sql.options import SqlSource
 from tests import databases
 
 
@@ -79,14 +81,16 @@ class Mariadb(_Remote):
 
 
 class Duckdb(Server):
-    """Not kept open: a reader that opens the file otherwise (read-only) must find it free. Opening it is what takes
-    time: what is written waits for somebody to read it."""
+    """Opening the file is what takes time. What is written waits for somebody to read it. Beside the first connection
+    of a reader (read-only) another is kept, so that its next ones find the database loaded, until something is written:
+    nobody may write to a file that is open."""
 
     backend = "duckdb"
 
     def __init__(self, path: Path) -> None:
         self._url = f"duckdb:///{path}"
         self._waiting: list[tuple[str, list[Any]]] = []
+        self._kept: list[Any] = []
         self.engine = create_engine(self._url, poolclass=NullPool)
 
     @property
@@ -106,12 +110,28 @@ class Duckdb(Server):
         """Return the rows of the last statement that waits."""
         waiting, self._waiting = self._waiting, []
         rows: list[Any] = []
+        self.let_go()
         with self.engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
             for sql, parameters in waiting:
                 rows = list(raw.execute(sql, parameters).fetchall())
             connection.commit()
         return rows
+
+    def made_engine(self, url: URL, options: SqlSource) -> Engine:
+        """Make a reader's engine, as it would itself."""
+        engine = make_engine(url, options)
+
+        @event.listens_for(engine, "do_connect")
+        def keep_another(dialect: Dialect, _: object, addresses: Any, options: Any) -> None:
+            if dialect.name == "duckdb" and not self._kept:
+                self._kept.append(dialect.connect(*addresses, **options))
+
+        return engine
+
+    def let_go(self) -> None:
+        while self._kept:
+            self._kept.pop().close()
 
     def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         self._waiting += [(sql, list(row)) for row in rows]

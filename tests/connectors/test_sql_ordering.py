@@ -6,16 +6,14 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from connectors.sql.connector import SqlConnector
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Json, Wanted
-from tests.connectors.sql_servers import Mariadb, Postgresql, Server, Sqlite
+from tests.connectors.sql_servers import Duckdb, Mariadb, Postgresql, Server, Sqlite
 from tests.connectors.sql_streams import connect, poll, stream, whole_and_by
 
 NAME = Wanted(frozenset({("name",)}))
@@ -289,18 +287,6 @@ def test_equal_floats_have_one_id(postgresql_server: Postgresql) -> None:
 # ---- nanoseconds
 
 
-@pytest.fixture
-def duck(tmp_path: Path) -> tuple[str, Callable[[str], Any]]:
-    """A DuckDB file: its URL, and a way to execute SQL in it. Only one of us may have it open at a time."""
-    path = tmp_path / "source.duckdb"
-
-    def run(sql: str) -> Any:
-        with duckdb.connect(str(path)) as connection:
-            return connection.execute(sql).fetchall()
-
-    return f"duckdb:///{path}", run
-
-
 def _duck_shown(url: str, spec: Any, lanes: dict[str, Json], time: float = NOON) -> list[str]:
     connector = connect(url, lambda: time)
     try:
@@ -309,18 +295,18 @@ def _duck_shown(url: str, spec: Any, lanes: dict[str, Json], time: float = NOON)
         connector.close()
 
 
-def test_rows_within_one_microsecond_are_shown_once_each(duck: tuple[str, Callable[[str], Any]]) -> None:
-    url, run = duck
-    run("CREATE TABLE companies (id integer PRIMARY KEY, name varchar, m timestamp_ns)")
-    run(
+def test_rows_within_one_microsecond_are_shown_once_each(duckdb_server: Duckdb) -> None:
+    write = duckdb_server.write
+    write("CREATE TABLE companies (id integer PRIMARY KEY, name varchar, m timestamp_ns)")
+    write(
         "INSERT INTO companies SELECT i, 'x', make_timestamp_ns(1704067200123456000 + 100 * (i * 7 % 13)) "
         "FROM range(60) r(i)"
     )
     spec, lanes = stream(NAME, modified="m", page_size=4, overlap=0), dict[str, Json]()
-    assert sorted(_duck_shown(url, spec, lanes), key=int) == [str(number) for number in range(60)]
-    run("UPDATE companies SET m = timestamp_ns '2026-03-10 11:59:59.000000900' WHERE id < 30")
-    run("UPDATE companies SET m = timestamp_ns '2026-03-10 12:00:01.000000100' WHERE id < 15")
-    shown = _duck_shown(url, spec, lanes, NOON + 60)
+    assert sorted(_duck_shown(duckdb_server.url, spec, lanes), key=int) == [str(number) for number in range(60)]
+    write("UPDATE companies SET m = timestamp_ns '2026-03-10 11:59:59.000000900' WHERE id < 30")
+    write("UPDATE companies SET m = timestamp_ns '2026-03-10 12:00:01.000000100' WHERE id < 15")
+    shown = _duck_shown(duckdb_server.url, spec, lanes, NOON + 60)
     assert len(shown) == len(set(shown))
     assert set(shown) >= {str(number) for number in range(30)}
 
@@ -338,12 +324,12 @@ def test_rows_within_one_microsecond_are_shown_once_each(duck: tuple[str, Callab
         ("UUID", ["'f0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", "'00eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'"]),
     ],
 )
-def test_keys_in_duckdb(duck: tuple[str, Callable[[str], Any]], type_: str, keys: Sequence[str]) -> None:
-    url, run = duck
-    run(f"CREATE TABLE companies (id {type_}, name varchar)")
+def test_keys_in_duckdb(duckdb_server: Duckdb, type_: str, keys: Sequence[str]) -> None:
+    write = duckdb_server.write
+    write(f"CREATE TABLE companies (id {type_}, name varchar)")
     for at, key in enumerate(keys):
-        run(f"INSERT INTO companies VALUES ({key}, 'n{at}')")
-    connector, spec = connect(url), stream(NAME, page_size=1)
+        write(f"INSERT INTO companies VALUES ({key}, 'n{at}')")
+    connector, spec = connect(duckdb_server.url), stream(NAME, page_size=1)
     shown = [(record.id, record.data["name"]) for page in poll(connector, spec, {}) for record in page.records]
     assert sorted(name for _, name in shown) == [f"n{at}" for at in range(len(keys))]
     assert sorted(_listed(connector, spec)) == sorted(id_ for id_, _ in shown)
@@ -369,13 +355,13 @@ CUT = "make_timestamp_ns(1704067200123456000 + 100 * (i % 7))"
 @pytest.mark.parametrize("thought_proven", [False, True])
 @pytest.mark.parametrize("place", ["backfill", "window", "child", "key"])
 def test_a_value_that_the_driver_cuts_ends_the_poll_instead_of_repeating_a_page(
-    duck: tuple[str, Callable[[str], Any]], place: str, thought_proven: bool, monkeypatch: pytest.MonkeyPatch
+    duckdb_server: Duckdb, place: str, thought_proven: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("connectors.sql.paging.is_proven", lambda _backend: thought_proven)
-    url, run = duck
+    write = duckdb_server.write
     key = CUT.replace("% 7", "") if place == "key" else "i"
-    run(f"CREATE TABLE companies AS SELECT {key} AS id, 'x' AS name, {CUT} AS m, 1 AS company FROM range(25) r(i)")
-    run("CREATE VIEW no_companies AS SELECT * FROM companies WHERE false")
+    write(f"CREATE TABLE companies AS SELECT {key} AS id, 'x' AS name, {CUT} AS m, 1 AS company FROM range(25) r(i)")
+    write("CREATE VIEW no_companies AS SELECT * FROM companies WHERE false")
     options: dict[str, Any] = {"page_size": 4}
     lanes: dict[str, Json] = {}
     if place == "child":
@@ -389,7 +375,7 @@ def test_a_value_that_the_driver_cuts_ends_the_poll_instead_of_repeating_a_page(
         lane = "live" if place == "window" else "child:children"
         lanes = {lane: {"of": "m time UTC", "through": None, "start": None, "quiet": None, "marks": [], "shape": None}}
         lanes[lane]["window"] = None
-    connector = connect(url, lambda: NOON)
+    connector = connect(duckdb_server.url, lambda: NOON)
     with pytest.raises(SourceRefused) as error:
         poll(connector, spec, lanes)
     assert (error.value.source, error.value.stream) == ("erp", "companies")

@@ -33,7 +33,7 @@ orders = st.lists(st.sampled_from(STREAMS), min_size=1, max_size=3, unique=True)
 class CrmMachine(RuleBasedStateMachine):
     @initialize(on_change=st.sampled_from(["hold", "hold", "resend"]), data=st.data())
     def begin(self, on_change: Any, data: st.DataObject) -> None:
-        self.folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+        self.folder = Path(tempfile.mkdtemp())
         log.configure("error", "json", io.StringIO())
         self.world = World(self.folder, on_change=on_change)
         self.doubt: dict[str, tuple[list[Sent], bool]] = {}

@@ -37,8 +37,8 @@ actions = st.one_of(
 
 @pytest.fixture(scope="module")
 def made() -> Iterator[Path]:
-    """A ledger after its first scan, in memory where there is such a place."""
-    folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    """A ledger after its first scan."""
+    folder = Path(tempfile.mkdtemp())
     world = World(folder, **OPTIONS).after_its_first_scan(FIRST)
     world.close()
     yield folder

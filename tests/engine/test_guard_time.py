@@ -144,7 +144,7 @@ steps = st.lists(
 )
 @given(happens=steps)
 def test_a_steady_source_is_never_held_and_a_burst_is(happens: Sequence[tuple[float, bool]]) -> None:
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         life = Life(Path(folder))
         life.goes_on(7, 12 * HOUR)
         for seconds, is_read in happens:

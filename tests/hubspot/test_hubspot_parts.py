@@ -87,7 +87,11 @@ def test_no_part_is_longer_than_what_may_be_held(
     assert len(parts) < 60, "parts are as long as may be"
 
 
-def test_the_memory_of_a_first_reading_does_not_grow_with_it(connector: Connector, portal: Portal) -> None:
+def test_the_memory_of_a_first_reading_does_not_grow_with_it(
+    connector: Connector, portal: Portal, standin: Standin
+) -> None:
+    standin.contract.is_held = False  # its checks are in this process, and leave garbage as long as the answers
+
     def peak() -> int:
         tracemalloc.start()
         try:
@@ -99,11 +103,11 @@ def test_the_memory_of_a_first_reading_does_not_grow_with_it(connector: Connecto
             tracemalloc.stop()
 
     read: set[str] = set()
-    peak()  # definitions, and whatever is loaded once
+    polled(connector, {})  # definitions, and whatever is loaded once
     few = peak()
-    add_firms(portal, range(101, 401))
+    add_firms(portal, range(101, 301))
     assert peak() < 1.5 * few
-    assert len(read) == 400
+    assert len(read) == 300
 
 
 def test_a_record_whose_children_are_too_long_is_unusable_by_itself(connector: Connector, portal: Portal) -> None:

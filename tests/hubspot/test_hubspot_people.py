@@ -266,7 +266,7 @@ def test_nobody_is_created_twice_and_nobody_is_lost(
     def run(beginning: Any, first: Any, chapters: Any, on_change: Any, listed: bool) -> None:
         standin.calls.clear()
         log.configure("error", "json", io.StringIO())
-        with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             members = standin.lists.add("9", "VIP", 104, object_type="0-1").ids if listed else None
             work = Workspace(Path(folder), standin, on_change=on_change, members="9" if listed else "")
             people = People(portal, work, members)

@@ -45,6 +45,11 @@ class Module:
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All of the tree's."""
+        return list(ast.walk(self.tree))
+
     @property
     def name(self) -> str:
         """The dotted name; a package's is that of its folder."""
@@ -61,12 +66,12 @@ class Module:
 
     @cached_property
     def functions(self) -> list[Function]:
-        return [node for node in ast.walk(self.tree) if isinstance(node, Function)]
+        return [node for node in self.nodes if isinstance(node, Function)]
 
     @property
     def statements(self) -> int:
         """How many there are, docstrings left out."""
-        return sum(isinstance(node, ast.stmt) and not _is_text(node) for node in ast.walk(self.tree))
+        return sum(isinstance(node, ast.stmt) and not _is_text(node) for node in self.nodes)
 
     @property
     def comments(self) -> int:
@@ -130,7 +135,7 @@ def imports_of(modules: list[Module]) -> list[Import]:
 
 def _imports_in(module: Module, known: set[str]) -> Iterator[Import]:
     at_once = set(_run_at_once(module.tree))
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         for name in _imported(node) if isinstance(node, ast.Import | ast.ImportFrom) else ():
             found = name if name in known else name.rpartition(".")[0]
             if found in known and found != module.name:

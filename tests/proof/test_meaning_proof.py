@@ -25,7 +25,6 @@ from tests.proof.meaning_scenario import Scenario, scenarios
 from tests.proof.meaning_world import TWO_DAYS, Example, Lead, Outcome
 from tests.sizes import SIZE, sized
 
-MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 _marks = itertools.count(1)
 
 tries = settings(
@@ -47,7 +46,7 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 @contextmanager
 def sqlite_database() -> Iterator[Sqlite]:
-    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         server = Sqlite(Path(folder) / "source.db")
         try:
             yield server
@@ -80,7 +79,7 @@ def test_the_leads_are_those_that_the_database_answers(
     server: Server, sandbox: RunningSandbox, data: st.DataObject
 ) -> None:
     scenario = data.draw(scenarios(server.backend), "scenario")
-    folder = Path(tempfile.mkdtemp(dir=MEMORY))
+    folder = Path(tempfile.mkdtemp())
     try:
         example = Example(server, sandbox, folder, scenario, f"e{next(_marks):06d}-")
         told(example, scenario)

@@ -85,7 +85,7 @@ def test_any_history_makes_one_lead_of_a_person(stand_in: StandIn) -> None:
         st.lists(parts, min_size=3, max_size=20),
     )
     def run(on_change: Any, first: list[Any], poll: Any, later: list[Any]) -> None:
-        with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             people = Promises(stand_in, Path(folder), on_change)
             try:
                 for action in chain.from_iterable([*first, [poll], *later]):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,10 +30,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """In memory where there is such a place: for what is about order, not about the disk."""
-    shared = Path("/dev/shm")
-    chosen = shared / f"closingdealz-{os.getpid()}-{tmp_path.name}" if shared.is_dir() else tmp_path / "cut"
-    chosen.mkdir()
-    yield chosen
-    shutil.rmtree(chosen)
+def folder(tmp_path: Path) -> Path:
+    """An empty folder of the test's own, beside what other fixtures make."""
+    made = tmp_path / "folder"
+    made.mkdir()
+    return made

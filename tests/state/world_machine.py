@@ -33,7 +33,7 @@ class WorldMachine(RuleBasedStateMachine, Generic[AnyWorld]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+        self.folder = Path(tempfile.mkdtemp())
 
     @invariant()
     def all_is_as_promised(self) -> None:
