@@ -137,10 +137,10 @@ def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
 
 def unusable_file(needs: Needs, config: Path, error: ConfigError) -> Needs:
     """Put first that the configuration file cannot be used; of one that is not there, no need has a command, because
-    none could work."""
+    none could work, and what was wrong with it no longer matters."""
     cause, items = cause_in(error), needs.items
     if not config.exists():
-        items = tuple(replace(need, commands=()) for need in items)
+        items = tuple(replace(need, commands=()) for need in items if need.kind != "config")
     # a daemon that refused it, or could not start with it, says the same
     if not any(cause in need.cause for need in items):
         items = (Need("config", str(config), f"{config}: {cause.removeprefix('file: ')}", hint_in(error)), *items)

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from state.incidents import Incident
+from state.ledger import Ledger
 from state.lock import lock_path
 from sync.cli import main
 from sync.config.load import load_config
@@ -383,6 +384,19 @@ def test_a_file_that_cannot_be_used_comes_first_and_is_never_green(
     assert ("quarantine list" in result.stdout) == works
     kinds = [each["kind"] for each in json.loads(world.run("status", "--json").stdout)["needs_person"]["items"]]
     assert kinds == ["config", "quarantined"]
+
+
+def test_of_a_file_that_is_not_there_its_refused_reload_is_history(world: World) -> None:
+    world.write_config(replace={"state/ledger.db": "ledger.db"})
+    once(world)
+    with Ledger(world.folder / "ledger.db", own=True) as ledger:
+        config = load_config(world.config)
+        notices.in_force(config, ledger)
+        notices.refused(config, ledger, ["sources.erp.streams.firms: is new; ledger rename-stream moves what was sent"])
+        world.config.unlink()
+        shown = world.run("status").stdout
+    assert "is not there" in shown
+    assert "rename-stream" not in shown[shown.index("needs a person:") :]
 
 
 def test_the_file_and_what_is_in_force_are_told_apart(world: World) -> None:
