@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import replace
@@ -236,18 +238,28 @@ class OwnConnections(httpx.BaseTransport):
     """
 
     def __init__(self, url: httpx.URL) -> None:
-        """Prepare connections to the host of this address. Raises OSError if the certificates of the environment cannot
-        be used."""
+        """Prepare connections to the host of this address. Raises OSError if the certificates that the environment
+        names cannot be used."""
         self._origin = httpcore.Origin(scheme=url.raw_scheme, host=url.raw_host, port=url.port or _PORTS[url.scheme])
-        # it takes longer to read the certificates than to send a batch
-        self._context = httpx.create_ssl_context() if url.scheme == "https" else None
+        self._is_tls = url.scheme == "https"
+        if any(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")):
+            _ = self._context  # what a person named is tried at once, while a mistake is only one of configuration
+
+    @functools.cached_property
+    def _context(self) -> ssl.SSLContext | None:
+        # Read once, because that takes longer than to send a batch; and only by who sends something.
+        return httpx.create_ssl_context() if self._is_tls else None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request and return the head of its response; close that to close the connection.
 
         Raises httpcore's own exceptions, and TooLate and whatever else the hooks of the request raise.
         """
-        connection = httpcore.HTTPConnection(self._origin, ssl_context=self._context)
+        try:
+            context = self._context
+        except OSError as error:
+            raise httpcore.ConnectError("the certificates cannot be read") from error
+        connection = httpcore.HTTPConnection(self._origin, ssl_context=context)
         url = httpcore.URL(
             scheme=self._origin.scheme, host=self._origin.host, port=request.url.port, target=request.url.raw_path
         )

@@ -17,6 +17,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 from sync.delivery.client import ANSWER_LIMIT, PATH, LeadsClient
@@ -145,6 +146,20 @@ def test_certificates_and_proxies_that_cannot_be_used_are_a_matter_of_configurat
     monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:1")
     with pytest.raises(ConfigError, match="a SOCKS proxy, which cannot be used"):
         LeadsClient("https://crm.invalid", Secret("key"), timeout=1.0, clock=SystemClock())
+
+
+def test_certificates_are_read_by_the_first_request_and_if_they_cannot_be_nothing_was_sent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Those of the installation: reading them takes longer than all else of a round that has nothing to send."""
+    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    monkeypatch.setattr(certifi, "where", lambda: str(tmp_path / "missing.pem"))
+    with client_of("https://127.0.0.1:9") as client:
+        got = client.post(BODY)
+    assert verdict(got) == "refused"
+    assert got.account.startswith("no connection; nothing written")
+    assert "was refused after" not in got.account, "it never came to a connection"
 
 
 @pytest.mark.parametrize("status", [200, 201, 301, 400, 401, 404, 408, 422, 429, 500, 503])
