@@ -73,6 +73,12 @@ KNOWN: tuple[Known, ...] = (
         "both are far beyond every longest wait",
     ),
     Known(
+        "state/diagram.py",
+        "unknown = Version(latest.fit, latest.modified, latest.mapping, None, None)",
+        "unknown = Version(None, latest.modified, latest.mapping, None, None)",
+        "the ledger keeps no fit of a base, and nobody asks for it",
+    ),
+    Known(
         "sync/polling/judge.py",
         "state = settle(version, lead_exists=False).state",
         "state = settle(version, lead_exists=None).state",

@@ -16,6 +16,7 @@ def _of(file: str, *tests: str) -> tuple[str, ...]:
 MODULES: dict[str, tuple[str, ...]] = {
     "sync/delivery/outcome.py": ("tests/engine/test_outcome.py", "-k", "not can_do_harm"),
     "sync/delivery/pace.py": ("tests/engine/test_pace.py", "-k", "not whatever_comes and not for_years"),
+    "state/diagram.py": ("tests/state/test_diagram.py",),
     "sync/polling/judge.py": ("tests/engine/test_judge.py", "tests/engine/test_readings.py"),
     "sync/polling/sweep.py": ("tests/engine/test_sweep.py",),
     "sync/polling/guard.py": (
