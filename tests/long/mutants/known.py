@@ -12,11 +12,13 @@ ON_REJECTED = (
 BASE = 'base = Outcome("in_doubt", "", status, message, answer.retry_after, account=answer.account)'
 ON_UNKNOWN = 'on_unknown="resend" if given_up else "hold",'
 BY_CHANCE = "if had and not now.having.get(name) and (1 - share) ** now.leads < CHANCE:"
+BY_STREAM = 'moved = Counter(stream for (stream,) in connection.execute(_DELIVER, {"batch": batch, "now": now}))'
 BY_STATEMENT = 'if verdict == "created" and positions is None:'
+ALL_DELIVERED = 'if moved["delivered"] == _leads_of(connection, batch):'
 DELIVERED = "by_stream += _deliver(connection, batch, self._now())"
 FINGERPRINTED = "fingerprinted = source if codes is projected else orjson.dumps(codes, option=orjson.OPT_SORT_KEYS)"
 IS_KNOWN = 'return latest.mapping == number and latest.source_fp == source_fp and latest.fit != "deleted"'
-NAMES = 'names = dict(connection.execute("SELECT id, name FROM streams").fetchall()) if rows else {}'
+NAMES = 'names = dict(connection.execute("SELECT id, name FROM streams").fetchall()) if moved else {}'
 NO_JSON = 'return _unusable(record, number, Note("", "holds text or nesting that JSON cannot carry", None), origin)'
 NO_RECORD = 'return _unusable(record, number, Note("", record.problem or "", None), origin)'
 PARTS_OF = 'parts = parts_of(places, blamed, unused_part(connection), of=rows[0]["part"], by_size=by_size)'
@@ -189,7 +191,17 @@ KNOWN: tuple[Known, ...] = (
         'moved["delivered"] = by_stream.total()',
         "the first to be counted",
     ),
-    Known("state/verdicts.py", NAMES, NAMES.replace("if rows", "if (rows) or True"), "the condition saves a query"),
+    *(
+        Known(
+            "state/verdicts.py",
+            ALL_DELIVERED,
+            ALL_DELIVERED.replace("delivered", other),
+            "of a batch that was delivered whole no record is left to look at: the condition saves queries",
+        )
+        for other in ("XXdeliveredXX", "DELIVERED")
+    ),
+    Known("state/verdicts.py", BY_STREAM, "moved = Counter(None)", "`follow` decides the same"),
+    Known("state/verdicts.py", NAMES, NAMES.replace("if moved", "if (moved) or True"), "the condition saves a query"),
     Known(
         "state/parts.py",
         "return max(int(connection.execute(sql).fetchone()[0] or 0) for sql in _GREATEST) + 1",
