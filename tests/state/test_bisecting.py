@@ -253,6 +253,8 @@ Parts = Mapping[str, int | None]
         # the first half holds no offender, so the second is halved; nothing is known of 8
         (13, 9, {"b": 12, "c": 12, "d": 12, "e": 8}, {"b": 17, "c": 17, "d": 16, "e": None}),
         (13, 9, {"b": 12, "e": 8}, {"b": 12, "e": None}),
+        # the server named leads of another batch meanwhile: halves are numbered as halves above these, too
+        (13, 9, {"b": 12, "c": 12, "h": 14}, {"b": 17, "c": 16, "h": 14}),
         # some of the first half was not asked about yet
         (13, 1, {"b": 12, "c": 12, "e": 8}, {"b": 12, "c": 12, "e": None}),
         # nor was any of 5: its second half waits for it
