@@ -25,6 +25,7 @@ PARTS_OF = 'parts = parts_of(places, blamed, unused_part(connection), of=rows[0]
 QUICK = 'if reading.version.fit == "eligible" and rules.since is None and not rules.baseline:'
 ROUNDED = 'return f"{number:,.0f}" if number >= 10 or not number else f"{max(number, 0.1):.1f}".removesuffix(".0")'
 SINCE = 'since = max(self.began, min(self.ended - USUAL_DAYS * DAY, few["ended_at"] if few else self.began))'
+UNUSED = "return max(int(connection.execute(sql).fetchone()[0] or 0) for sql in _GREATEST) + 1"
 TOO_MANY = "if not self._notes and self._left.leads + self._report.queued > self._job.guard.max_new:"
 
 
@@ -202,11 +203,9 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known("state/verdicts.py", BY_STREAM, "moved = Counter(None)", "`follow` decides the same"),
     Known("state/verdicts.py", NAMES, NAMES.replace("if moved", "if (moved) or True"), "the condition saves a query"),
-    Known(
-        "state/parts.py",
-        "return max(int(connection.execute(sql).fetchone()[0] or 0) for sql in _GREATEST) + 1",
-        "return max(int(connection.execute(sql).fetchone()[0] or 0) for sql in _GREATEST) + 2",
-        "the numbers of parts need only lie above those before",
+    *(
+        Known("state/parts.py", UNUSED, UNUSED.replace(text, other), "the numbers need only lie above those before")
+        for text, other in ((" + 1", " + 2"), ("or 0", "or 1"))
     ),
     Known(
         "state/verdicts.py",
