@@ -24,6 +24,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         *_of(
             "tests/engine/test_contacts_matched.py",
             "test_a_mapping_that_nests_contacts_from_now_on_does_not_claim_that_old_leads_have_them",
+            "test_contacts_of_leads_are_learned_page_by_page_and_once",
             "test_contacts_of_leads_that_were_created_before_count",
             "test_switched_on_while_both_wait_the_older_one_is_sent",
         ),
