@@ -3,7 +3,7 @@ contacts. Held to what the server received."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -485,7 +485,8 @@ def test_contacts_of_leads_are_learned_page_by_page_and_once(tmp_path: Path, mon
     save(world, "bob", company="bolt")
     world.read("companies")
     world.send()
-    for match_on, known in ((("email",), True), ((), False)):
+    switched: list[tuple[Sequence[MatchKind], bool]] = [(("email",), True), ((), False)]
+    for match_on, known in switched:
         world.match_on = dict.fromkeys(STREAMS, match_on)
         world.register()
         assert progress_of(world.ledger, world.rows["companies"].id).has_contacts == known
