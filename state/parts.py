@@ -41,7 +41,7 @@ def is_sent_again(part: int | None) -> bool:
 
 
 def parts_of(
-    positions: Sequence[int], named: Collection[int], unused: int, *, of: int | None = None, by_size: bool = False
+    positions: Sequence[int], named: Collection[int], unused: int, *, of: int | None, by_size: bool
 ) -> dict[int, int]:
     """Return the part of each position of a rejected batch, itself the part `of`; the number `unused` and those beyond
     it are free. Pure.
@@ -51,7 +51,7 @@ def parts_of(
     """
     if is_sent_again(of):
         # several of them may well be rejected again: one half says nothing of the other
-        return {place: -part for place, part in parts_of(positions, named, unused, by_size=True).items()}
+        return {place: -part for place, part in parts_of(positions, named, unused, of=None, by_size=True).items()}
     first = unused + -unused % STEP
     # A server may name positions that the batch does not have.
     blamed = [position for position in positions if position in named]

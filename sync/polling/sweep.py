@@ -15,7 +15,7 @@ from sync.mapping.result import Note
 from sync.polling.intake import Intake
 from sync.polling.job import StreamJob
 from sync.polling.judge import Rules, contacts_of
-from sync.polling.progress import StreamProgress, SweepProgress, progress_of, save_progress
+from sync.polling.progress import SweepProgress, progress_of, save_progress
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Listing
 
@@ -178,7 +178,9 @@ def learn_contacts(ledger: Ledger, job: StreamJob) -> None:
         return
     if wanted:
         _learn(ledger, job)
-        progress = _swept_for_contacts(ledger, row.id)
+        # where the payloads are gone, a sweep reads the records again
+        if ledger.contacts.are_unlearned(row.id):
+            sweep_soon(ledger, row.id)
     save_progress(ledger, row.id, progress, replace(progress, has_contacts=wanted))
 
 
@@ -187,13 +189,6 @@ def _learn(ledger: Ledger, job: StreamJob) -> None:
     while payloads := ledger.contacts.unlearned(job.row.id, after, LEARN_PAGE):
         after = payloads[-1].key
         ledger.contacts.learn((each.key, _contacts(ledger, job, each.payloads)) for each in payloads if each.payloads)
-
-
-def _swept_for_contacts(ledger: Ledger, stream: int) -> StreamProgress:
-    # their payloads are gone: a sweep reads the records again
-    if ledger.contacts.are_unlearned(stream):
-        sweep_soon(ledger, stream)
-    return progress_of(ledger, stream)
 
 
 def _contacts(ledger: Ledger, job: StreamJob, payloads: list[bytes]) -> list[Contact]:

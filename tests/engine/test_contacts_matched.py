@@ -3,7 +3,7 @@ contacts. Held to what the server received."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from state.matching.foreign import Foreign
 from state.matching.match_values import MatchValue
 from state.queues import Selection
 from state.rows import MatchKind, Verdict
+from sync.polling import sweep
+from sync.polling.progress import progress_of
 from sync.views.queue_listing import became
 from tests.engine.crm_world import COMPANY, STREAMS, World
 from tests.logged import logged
@@ -472,6 +474,25 @@ def test_contacts_of_leads_that_were_created_before_count(tmp_path: Path, kept: 
     assert world.state("contacts", "ann") == "duplicate"
     assert [each.id for each in world.server] == ["acme"]
     assert not world.poller("companies").sweep_is_due()
+    world.close()
+
+
+def test_contacts_of_leads_are_learned_page_by_page_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "LEARN_PAGE", 1)
+    world = World(tmp_path, match_on=())
+    acme(world, "ann")
+    world.crm.save("companies", "bolt", email="info@bolt.example")
+    save(world, "bob", company="bolt")
+    world.read("companies")
+    world.send()
+    switched: list[tuple[Sequence[MatchKind], bool]] = [(("email",), True), ((), False)]
+    for match_on, known in switched:
+        world.match_on = dict.fromkeys(STREAMS, match_on)
+        world.register()
+        assert progress_of(world.ledger, world.rows["companies"].id).has_contacts == known
+        if known:
+            world.read("contacts")
+            assert (world.state("contacts", "ann"), world.state("contacts", "bob")) == ("duplicate", "duplicate")
     world.close()
 
 

@@ -170,6 +170,14 @@ def test_an_outcome_says_what_it_is_in_fixed_words(status: int, name: str, cause
     assert of_answer(ApiResponse(status, BODIES[name])).cause == cause
 
 
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_413_and_the_documented_limit_blame_the_size_of_the_batch_and_nothing_else_does(status: int) -> None:
+    for name, body in BODIES.items():
+        outcome = of_answer(ApiResponse(status, body))
+        if outcome.verdict == "rejected":
+            assert outcome.by_size is (status == 413 or name == "too many"), name
+
+
 @pytest.mark.parametrize(
     "member", ["succeeded", "statusCode", "statusCodeDescription", "message", "title", "detail", "errors"]
 )

@@ -70,6 +70,7 @@ def test_a_lead_keeps_its_values_and_its_wire_until_it_is_sent() -> None:
     assert got.reading.version.mapping == 3
     assert got.reading.version.modified == WHEN
     assert got.reading.payload == b'{"name":"Acme"}'
+    assert got.reading.fields == ("name",)
     assert got.reading.version.wire_fp == HASHER.digest("wire", b'{"name":"Acme"}')
     assert got.problems == ()
     assert got.reading.source == b'{"more":null,"name":" Acme ","skip":null}'

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sync.polling.sweep import REREAD_PAGE, ask_reread
+from sync.polling.sweep import REREAD_PAGE, ask_reread, reread_is_asked_for, reread_pages
 from tests.engine.guard_world import LEAD, NAME, Fate, Killed, World
 
 SMALL = {**LEAD, "where": "!contains(name, 'left')"}
@@ -30,6 +30,7 @@ def world_with(tmp_path: Path) -> Iterator[Worlds]:
 
 
 def left_out(world: World, ids: range) -> None:
+    """Put records there that `where` excludes; no id of them is a number that the ledger gives."""
     world.shelf.put(ids, name="one left out")
 
 
@@ -111,7 +112,7 @@ def test_wherever_it_is_cut_off_all_is_held_in_the_end_and_nothing_sent(tmp_path
         folder.mkdir()
         world = World(folder)
         world.lead = SMALL
-        left_out(world, range(count))
+        left_out(world, range(1_000, 1_000 + count))
         world.after_its_first_scan()
         world.lead = LEAD
         asked(world)
@@ -135,10 +136,21 @@ def test_wherever_it_is_cut_off_all_is_held_in_the_end_and_nothing_sent(tmp_path
 def test_each_page_is_held_at_once(world_with: Worlds) -> None:
     """A cut-off behind the last one leaves nothing to be read again: the poll after it would let the leads go."""
     world, count = world_with(), REREAD_PAGE + 5
-    left_out(world, range(count))
+    left_out(world, range(1_000, 1_000 + count))
     world.after_its_first_scan()
     world.lead = LEAD
     asked(world)
     held: list[int] = []
     world.poller(lambda _: held.append(len(world.ids("held")))).reread(world.shelf)
     assert held == [REREAD_PAGE, count, count]
+
+
+def test_what_was_read_again_before_a_stop_is_not_read_once_more(world_with: Worlds) -> None:
+    world, stream = world_with(), 1
+    left_out(world, range(1_000, 1_005 + 2 * REREAD_PAGE))
+    world.after_its_first_scan()
+    asked(world)
+    pages = reread_pages(world.ledger, stream)
+    taken = [next(pages) for _ in range(2)]
+    assert [*reread_pages(world.ledger, stream)] == [taken[1], [str(1_000 + 2 * REREAD_PAGE + n) for n in range(5)]]
+    assert not reread_is_asked_for(world.ledger, stream)

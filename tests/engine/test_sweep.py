@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from connectors.interface import StreamSpec
+from sync.config.schema import Table
+from sync.polling.job import StreamJob
+from sync.polling.progress import Baseline, StreamProgress, SweepProgress, progress_of
+from sync.polling.sweep import sweep_soon
 from sync.shared.errors import SourceRefused
-from sync.shared.words import Record
-from tests.engine.guard_world import World
+from sync.shared.words import Json, Listing, Record
+from tests.engine.guard_world import Shelf, World
+from tests.logged import logged
 
 
 @pytest.fixture
@@ -128,3 +135,104 @@ def test_a_sweep_that_goes_on_behind_the_last_record_has_not_found_the_source_em
     world.shelf.gone = {id_ for id_ in map(str, range(15)) if id_ > after}
     world.sweep()
     assert world.ledger.streams.lanes(1)["@sweep"]["after"] is None
+
+
+# -- when a sweep is due, where it begins and what it keeps
+
+
+@dataclass
+class Listed(Shelf):
+    """A shelf that remembers where each sweep began; of each page polls can never show two rows."""
+
+    began: list[Json] = field(default_factory=list)
+
+    def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
+        assert stream.name == "firms"
+        self.began.append(cursor)
+        return (replace(each, unseen=2) for each in super().sweep(stream, cursor))
+
+
+def progress(world: World) -> StreamProgress:
+    return progress_of(world.ledger, 1)
+
+
+def test_a_sweep_is_due_at_the_first_start_and_a_day_after_the_last_one_ended(world: World) -> None:
+    assert world.poller().sweep_is_due()
+    world.after_its_first_scan(5).sweep()
+    due = []
+    for seconds in (0, 86_399, 1):
+        world.clock.advance(seconds)
+        due.append(world.poller().sweep_is_due())
+    assert due == [False, False, True]
+    world.sweep()
+    world.clock.wall_now -= 1
+    assert world.poller().sweep_is_due(), "a clock that was set back, perhaps by years"
+
+
+def test_a_sweep_that_was_cut_off_is_due_and_goes_on_where_it_was(world: World) -> None:
+    world.shelf = shelf = Listed()
+    world.after_its_first_scan(25)
+    for swept in (False, True):
+        world.stopping = True
+        for after in ("17", "4"):
+            world.sweep()
+            assert progress(world).sweep == SweepProgress(after, None, swept=swept)
+            assert world.poller().sweep_is_due()
+        world.stopping = False
+        world.sweep()
+        assert shelf.began == [None, "17", "4"]
+        assert progress(world).sweep == SweepProgress(None, world.clock.wall(), swept=True)
+        shelf.began.clear()
+
+
+def test_a_sweep_that_is_asked_for_begins_at_the_start(world: World) -> None:
+    world.shelf = shelf = Listed()
+    world.after_its_first_scan(25)
+    sweep_soon(world.ledger, 1)
+    assert progress(world).sweep is None, "the first one is due anyway"
+    world.sweep()
+    sweep_soon(world.ledger, 1)
+    assert progress(world).sweep == SweepProgress(None, None, swept=True)
+    assert world.poller().sweep_is_due()
+    world.stopping = True
+    world.sweep()
+    sweep_soon(world.ledger, 1)
+    world.stopping = False
+    world.sweep()
+    assert shelf.began == [None, None, None]
+
+
+def test_a_sweep_says_how_many_it_listed_and_missed(world: World) -> None:
+    world.shelf = Listed()
+    world.after_its_first_scan(25).sweep()
+    undated(world, 2)
+    with logged() as events:
+        world.sweep()
+    said = [(each["listed"], each["missed"], each["unseen"]) for each in events if each["event"] == "sweep"]
+    assert said == [(27, 2, 6)]
+
+
+def test_the_end_of_a_sweep_ends_the_base_line_of_a_stream_that_starts_now(tmp_path: Path) -> None:
+    world = World(tmp_path, start="now")
+    world.after_its_first_scan(15)
+    before = progress(world).baseline
+    assert before is not None
+    for stopping, over in ((True, False), (False, True)):
+        world.stopping = stopping
+        world.sweep()
+        assert progress(world).baseline == Baseline(before.before, over=over)
+    world.close()
+
+
+class WithChildren(World):
+    @property
+    def job(self) -> StreamJob:
+        job = super().job
+        return replace(job, spec=replace(job.spec, children={"people": Table()}))
+
+
+def test_records_with_children_are_all_read_by_every_sweep_but_the_first(tmp_path: Path) -> None:
+    world = WithChildren(tmp_path)
+    world.after_its_first_scan(15)
+    assert [world.sweep().read for _ in range(3)] == [0, 15, 15]
+    world.close()

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.ledger import Ledger
+from state.parts import SENT_AGAIN, is_sent_again, is_trusted, parts_of
 from state.queues import Selection
 from state.rows import Claim, NothingToSend, StreamRow
 from sync.delivery.outcome import Outcome
@@ -253,6 +254,8 @@ Parts = Mapping[str, int | None]
         # the first half holds no offender, so the second is halved; nothing is known of 8
         (13, 9, {"b": 12, "c": 12, "d": 12, "e": 8}, {"b": 17, "c": 17, "d": 16, "e": None}),
         (13, 9, {"b": 12, "e": 8}, {"b": 12, "e": None}),
+        # the server named leads of another batch meanwhile: halves are numbered as halves above these, too
+        (13, 9, {"b": 12, "c": 12, "h": 14}, {"b": 17, "c": 16, "h": 14}),
         # some of the first half was not asked about yet
         (13, 1, {"b": 12, "c": 12, "e": 8}, {"b": 12, "c": 12, "e": None}),
         # nor was any of 5: its second half waits for it
@@ -284,6 +287,43 @@ def test_what_a_created_part_tells_of_the_parts_that_wait(
         **then,
         **elsewhere,
     }
+
+
+@pytest.mark.parametrize(
+    ("of", "named", "by_size", "numbers"),
+    [
+        (None, (), False, [9, 9, 8]),
+        (None, (), True, [14, 14, 10]),
+        (13, (2, 0), False, [18, 10, 14]),
+        # what a person sends again: below zero, and no half accuses the other
+        (SENT_AGAIN, (), False, [-14, -14, -10]),
+        (-10, (1,), False, [-10, -14, -10]),
+    ],
+)
+def test_the_number_of_a_part_says_what_is_known_of_it(
+    of: int | None, named: Sequence[int], by_size: bool, numbers: Sequence[int]
+) -> None:
+    assert parts_of([3, 4, 5], [3 + place for place in named], 5, of=of, by_size=by_size) == dict(
+        zip([3, 4, 5], numbers, strict=True)
+    )
+
+
+def test_only_a_number_below_zero_is_of_leads_that_were_rejected_before() -> None:
+    assert [is_sent_again(part) for part in (None, SENT_AGAIN, 0, 1)] == [False, True, False, False]
+
+
+def test_a_server_that_blamed_a_lead_which_was_then_created_alone_is_not_believed_of_the_next_part(
+    ledger: Ledger,
+) -> None:
+    batches = [("created", 1, 10), ("created", 1, -10), ("created", 2, 30), ("rejected", 1, 50)]
+    with ledger.file.write() as connection:
+        connection.executemany(
+            "INSERT INTO batches (name, workspace, state, leads, part, claimed_at, ended_at)"
+            " VALUES (hex(randomblob(8)), 'w', ?, ?, ?, 0, 1)",
+            batches,
+        )
+        believed = {part for part in (None, 6, 14, -6, -14, 26, 46) if is_trusted(connection, part)}
+    assert believed == {None, 14, -14, 26, 46}
 
 
 @given(bad=st.sets(st.integers(0, 249), max_size=40), together=st.tuples(st.integers(0, 249), st.integers(0, 249)))

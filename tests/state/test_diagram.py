@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+from dataclasses import replace
 from typing import Literal
 
 import pytest
 
-from state.diagram import LEAD_EXISTS, MOVES, STATES, Fit, RecordStanding, State, Version, settle
+from state.diagram import (
+    LEAD_EXISTS,
+    MOVES,
+    STATES,
+    Fit,
+    RecordStanding,
+    State,
+    Version,
+    one_of,
+    same_content,
+    settle,
+    stands_for_a_lead,
+)
 from state.ledger import Ledger
 from state.rows import OnChange
 from tests.state.ledger_tools import claim, pending, register
@@ -86,7 +99,7 @@ def test_with_a_lead_every_situation(fit: Fit, on_change: OnChange) -> None:
             assert settled.state == known, where
             assert settled.drift == (drifted or modified_moved), where
             assert settled.base is not None
-            assert settled.base.mapping == 2, where
+            assert (settled.base.mapping, settled.base.modified) == (2, latest.modified), where
             assert (settled.base.source_fp is None) == settled.drift, where
         elif source_moved and wire_differs:
             wanted = known if on_change == "hold" else ("pending" if fit == "eligible" else "quarantined")
@@ -142,7 +155,7 @@ def test_after_an_unknown_base_line_only_a_comparable_change_is_sent() -> None:
 def test_reverting_to_the_delivered_version_clears_drift_and_the_edit_of_a_mapping_then_finds_nothing_moved() -> None:
     base = Version("eligible", OLD, 1, b"s", b"w")
     drifted = settle(Version("eligible", NEW, 1, b"t", b"v"), lead_exists=True, base=base)
-    assert drifted.drift
+    assert (drifted.state, drifted.drift) == ("delivered", True), "without a word nothing is sent again"
     later = "2026-03-03T00:00:00.000000Z"
     reverted = settle(
         Version("eligible", later, 1, b"s", b"w"),
@@ -156,7 +169,24 @@ def test_reverting_to_the_delivered_version_clears_drift_and_the_edit_of_a_mappi
     assert (edited.state, edited.drift) == ("delivered", False)
 
 
+def test_content_is_the_same_only_where_one_mapping_read_the_same_and_said_the_same_of_it() -> None:
+    seen = Version("eligible", OLD, 2, b"s", b"w")
+    assert same_content(seen, replace(seen, modified=NEW))
+    for other in (replace(seen, mapping=1), replace(seen, source_fp=b"t"), replace(seen, fit="filtered")):
+        assert not same_content(seen, other)
+
+
+def test_a_record_stands_for_a_lead_that_exists_or_may_exist_or_waits_to_be_sent() -> None:
+    others = {(state, lead) for state in STATES for lead in LEAD_EXISTS[state] if not stands_for_a_lead(state, lead)}
+    without = ("quarantined", "filtered", "duplicate", "ignored", "withdrawn", "forgotten")
+    assert others == {(state, "no") for state in without}
+
+
 # -- the schema says the same
+
+
+def test_names_are_written_as_sql() -> None:
+    assert one_of({"b", "a"}) == "('a', 'b')"
 
 
 def _columns(state: State, lead: str) -> dict[str, object]:

@@ -16,6 +16,7 @@ from state.slots import GRACE_SECONDS
 from state.verdicts import Follow, follow
 from tests.state.ledger_tools import (
     FakeClock,
+    check_the_books,
     claim,
     commit,
     declare,
@@ -192,6 +193,7 @@ def test_a_conclusion_is_kept_with_its_batch_ends_its_slot_and_counts_its_leads(
                 "ended_at": int(clock.wall() * 1000),
             }
         ]
+        check_the_books(ledger)
         assert rows(ledger, "SELECT ended FROM slots") == [{"ended": clock.boot()}]
         assert (row(ledger, "a")["base_batch"], row(ledger, "a")["since"]) == (sent.batch, int(clock.wall() * 1000))
         again = ledger.verdicts.conclude(sent.batch, "refused", slot=None)

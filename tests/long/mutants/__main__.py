@@ -85,10 +85,10 @@ def main(arguments: Sequence[str]) -> int:
         found = [each for each in all_ if not each.is_known(module)]
         left += len(found)
         print(f"{module}: {tried} mutants, {len(found)} survived, {len(all_) - len(found)} more are explained")
-        explained = {each.line for each in KNOWN if each.module == module and not options.only}
-        for line in explained - {each.line for each in all_}:
+        explained = {(each.line, each.becomes) for each in KNOWN if each.module == module and not options.only}
+        for line, becomes in sorted(explained - {(each.line, each.becomes) for each in all_}):
             left += 1
-            print(f"  known.py explains what did not survive\n    - {line}")
+            print(f"  known.py explains what did not survive\n    - {line}\n    + {becomes}")
         for each in found:
             print(f"  {each.place}  {each.state}\n    - {each.line}\n    + {each.becomes}", flush=True)
     return 1 if left else 0

@@ -12,17 +12,20 @@ ON_REJECTED = (
 BASE = 'base = Outcome("in_doubt", "", status, message, answer.retry_after, account=answer.account)'
 ON_UNKNOWN = 'on_unknown="resend" if given_up else "hold",'
 BY_CHANCE = "if had and not now.having.get(name) and (1 - share) ** now.leads < CHANCE:"
+BY_STREAM = 'moved = Counter(stream for (stream,) in connection.execute(_DELIVER, {"batch": batch, "now": now}))'
 BY_STATEMENT = 'if verdict == "created" and positions is None:'
+ALL_DELIVERED = 'if moved["delivered"] == _leads_of(connection, batch):'
 DELIVERED = "by_stream += _deliver(connection, batch, self._now())"
 FINGERPRINTED = "fingerprinted = source if codes is projected else orjson.dumps(codes, option=orjson.OPT_SORT_KEYS)"
 IS_KNOWN = 'return latest.mapping == number and latest.source_fp == source_fp and latest.fit != "deleted"'
-NAMES = 'names = dict(connection.execute("SELECT id, name FROM streams").fetchall()) if rows else {}'
+NAMES = 'names = dict(connection.execute("SELECT id, name FROM streams").fetchall()) if moved else {}'
 NO_JSON = 'return _unusable(record, number, Note("", "holds text or nesting that JSON cannot carry", None), origin)'
 NO_RECORD = 'return _unusable(record, number, Note("", record.problem or "", None), origin)'
 PARTS_OF = 'parts = parts_of(places, blamed, unused_part(connection), of=rows[0]["part"], by_size=by_size)'
 QUICK = 'if reading.version.fit == "eligible" and rules.since is None and not rules.baseline:'
 ROUNDED = 'return f"{number:,.0f}" if number >= 10 or not number else f"{max(number, 0.1):.1f}".removesuffix(".0")'
 SINCE = 'since = max(self.began, min(self.ended - USUAL_DAYS * DAY, few["ended_at"] if few else self.began))'
+UNUSED = "return max(int(connection.execute(sql).fetchone()[0] or 0) for sql in _GREATEST) + 1"
 TOO_MANY = "if not self._notes and self._left.leads + self._report.queued > self._job.guard.max_new:"
 
 
@@ -71,6 +74,12 @@ KNOWN: tuple[Known, ...] = (
         "wait = min(first * 2.0 ** min(exponent, 30), most) * (0.5 + random.random() / 2)",
         "wait = min(first * 2.0 ** min(exponent, 31), most) * (0.5 + random.random() / 2)",
         "both are far beyond every longest wait",
+    ),
+    Known(
+        "state/diagram.py",
+        "unknown = Version(latest.fit, latest.modified, latest.mapping, None, None)",
+        "unknown = Version(None, latest.modified, latest.mapping, None, None)",
+        "the ledger keeps no fit of a base, and nobody asks for it",
     ),
     Known(
         "sync/polling/judge.py",
@@ -183,12 +192,20 @@ KNOWN: tuple[Known, ...] = (
         'moved["delivered"] = by_stream.total()',
         "the first to be counted",
     ),
-    Known("state/verdicts.py", NAMES, NAMES.replace("if rows", "if (rows) or True"), "the condition saves a query"),
-    Known(
-        "state/parts.py",
-        "return max(int(connection.execute(sql).fetchone()[0] or 0) for sql in _GREATEST) + 1",
-        "return max(int(connection.execute(sql).fetchone()[0] or 0) for sql in _GREATEST) + 2",
-        "the numbers of parts need only lie above those before",
+    *(
+        Known(
+            "state/verdicts.py",
+            ALL_DELIVERED,
+            ALL_DELIVERED.replace("delivered", other),
+            "of a batch that was delivered whole no record is left to look at: the condition saves queries",
+        )
+        for other in ("XXdeliveredXX", "DELIVERED")
+    ),
+    Known("state/verdicts.py", BY_STREAM, "moved = Counter(None)", "`follow` decides the same"),
+    Known("state/verdicts.py", NAMES, NAMES.replace("if moved", "if (moved) or True"), "the condition saves a query"),
+    *(
+        Known("state/parts.py", UNUSED, UNUSED.replace(text, other), "the numbers need only lie above those before")
+        for text, other in ((" + 1", " + 2"), ("or 0", "or 1"))
     ),
     Known(
         "state/verdicts.py",

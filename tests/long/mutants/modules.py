@@ -16,8 +16,20 @@ def _of(file: str, *tests: str) -> tuple[str, ...]:
 MODULES: dict[str, tuple[str, ...]] = {
     "sync/delivery/outcome.py": ("tests/engine/test_outcome.py", "-k", "not can_do_harm"),
     "sync/delivery/pace.py": ("tests/engine/test_pace.py", "-k", "not whatever_comes and not for_years"),
+    "state/diagram.py": ("tests/state/test_diagram.py",),
     "sync/polling/judge.py": ("tests/engine/test_judge.py", "tests/engine/test_readings.py"),
-    "sync/polling/sweep.py": ("tests/engine/test_sweep.py",),
+    "sync/polling/sweep.py": (
+        "tests/engine/test_sweep.py",
+        "tests/engine/test_reread.py",
+        *_of(
+            "tests/engine/test_contacts_matched.py",
+            "test_a_mapping_that_nests_contacts_from_now_on_does_not_claim_that_old_leads_have_them",
+            "test_contacts_of_leads_are_learned_page_by_page_and_once",
+            "test_contacts_of_leads_that_were_created_before_count",
+            "test_switched_on_while_both_wait_the_older_one_is_sent",
+        ),
+        "tests/connectors/test_sql_one_record.py::test_a_key_that_is_spelled_anew_stays_the_record_that_it_was",
+    ),
     "sync/polling/guard.py": (
         "tests/engine/test_guard.py",
         "tests/engine/test_guard_polls.py",
