@@ -28,6 +28,8 @@ STEP = 1.0
 """Seconds by which the two clocks may drift apart, as NTP makes them, before jobs are moved."""
 MOST_JITTER = 30.0
 """Seconds."""
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""The time of a turn that is to begin now, even if the wall clock is set back before APScheduler looks at it."""
 
 
 @dataclass(slots=True)
@@ -146,7 +148,7 @@ class Schedule:
     def _begin(self, job: _Job) -> None:
         scheduled = None if self._is_begun(job) else self._scheduler.get_job(job.id)
         if scheduled is not None:
-            scheduled.modify(next_run_time=datetime.now(UTC))
+            scheduled.modify(next_run_time=LONG_AGO)
 
     def _is_begun(self, job: _Job) -> bool:
         """Return whether a turn is under way, or is as good as that, since it only waits for a place."""

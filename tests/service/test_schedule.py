@@ -237,3 +237,20 @@ def test_decades_of_missed_turns_are_one(clock: MachineClock, schedule: Schedule
     assert job._get_run_times(much_later) == [first]
     following = job.trigger.get_next_fire_time(first, much_later)
     assert timedelta(0) < following - much_later <= timedelta(seconds=66)
+
+
+def test_a_turn_that_is_due_begins_even_if_the_clock_is_set_back_at_that_very_moment(
+    schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """APScheduler looks at the clock after we did, and each time it has been set back by hours meanwhile."""
+
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(time.time() - HOURS, tz)
+
+    monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Behind)
+    turns = Turns()
+    schedule.every("poll", 0.2, turns)
+    schedule.start()
+    turns.more(schedule)
