@@ -141,8 +141,9 @@ def unusable_file(needs: Needs, config: Path, error: ConfigError) -> Needs:
     cause, items = cause_in(error), needs.items
     if not config.exists():
         items = tuple(replace(need, commands=()) for need in items if need.kind != "config")
-    # a daemon that refused it, or could not start with it, says the same
-    if not any(cause in need.cause for need in items):
+    # a daemon that refused it, or could not start with it, says the same, perhaps with hints in between
+    problems = [f"{problem.where}: {problem.what}" for problem in error.problems]
+    if not any(all(problem in need.cause for problem in problems) for need in items):
         items = (Need("config", str(config), f"{config}: {cause.removeprefix('file: ')}", hint_in(error)), *items)
     return replace(needs, items=items)
 

@@ -399,6 +399,21 @@ def test_of_a_file_that_is_not_there_its_refused_reload_is_history(world: World)
     assert "rename-stream" not in shown[shown.index("needs a person:") :]
 
 
+def test_what_a_daemon_refused_is_not_told_twice(world: World) -> None:
+    world.write_config(replace={"state/ledger.db": "ledger.db"})
+    once(world)
+    with Ledger(world.folder / "ledger.db", own=True) as ledger:
+        config = load_config(world.config)
+        notices.in_force(config, ledger)
+        world.config.write_text(world.config.read_text().replace('key = "id"', 'kee = "id"', 1))
+        with pytest.raises(ConfigError) as refused:
+            load_config(world.config)
+        notices.refused(config, ledger, [str(problem) for problem in refused.value.problems])
+        needs = json.loads(world.run("status", "--json").stdout)["needs_person"]["items"]
+    assert [each["kind"] for each in needs] == ["config"]
+    assert "its reload was refused" in needs[0]["cause"]
+
+
 def test_the_file_and_what_is_in_force_are_told_apart(world: World) -> None:
     once(world)
     with world.open(own=True) as ledger:
