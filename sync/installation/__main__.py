@@ -265,7 +265,8 @@ def main(words: list[str]) -> int:
         warn(f"error: {failed}")
         return EXIT_FAILED
     except OSError as error:
-        warn(f"error: {error.filename or ''}: {error.strerror}")
+        # shutil's own errors name no file, but list what happened to each
+        warn(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}")
         return EXIT_FAILED
     return 0
 

@@ -74,7 +74,8 @@ def wheel_of(source: Path, machine: Machine, wheels: Path | None, layout: Instal
         machine.prepare("make an environment", *_environment(folder / "environment"))
         pip = folder / "environment/bin/pip"
         copy = folder / "source"  # its build leaves files behind
-        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".git", ".venv", "build", "*.egg-info", ".*_cache"))
+        left_out = shutil.ignore_patterns(".git", ".venv", "build", "*.egg-info", ".*_cache")
+        shutil.copytree(source, copy, ignore=left_out, ignore_dangling_symlinks=True)
         machine.prepare("build a wheel", pip, "wheel", *_from(wheels), "--no-deps", "--wheel-dir", folder, copy)
         yield next(folder.glob("*.whl"))
     finally:

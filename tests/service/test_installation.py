@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from sync.installation import releases
 from sync.installation.__main__ import _allow_paths, main
 from sync.installation.layout import NAME, InstallLayout
 from sync.installation.machine import Failed, Machine
-from sync.installation.releases import NAME_IN_WHEEL, is_complete
+from sync.installation.releases import NAME_IN_WHEEL, is_complete, wheel_of
 
 ROOT = Path(__file__).parents[2]
 METADATA = """Metadata-Version: 2.4
@@ -393,3 +394,34 @@ def test_the_first_configuration_is_careful() -> None:
     for workspace in config.workspaces.values():
         assert (workspace.on_unknown, workspace.api_key.credential) == ("hold", "closingdealz-api-key")
     assert config.guard.max_new <= 500
+
+
+def test_a_checkout_with_a_link_to_nowhere_can_be_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As tests that failed may leave one behind."""
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    (checkout / "pyproject.toml").touch()
+    (checkout / "kept.db").symlink_to(tmp_path / "gone")
+    machine = Machine()
+
+    def build(_: str, *command: str | Path) -> None:
+        if "wheel" in command:
+            (layout.building / "made.whl").touch()
+
+    layout = InstallLayout(tmp_path / "root")
+    monkeypatch.setattr(machine, "prepare", build)
+    with wheel_of(checkout, machine, None, layout) as wheel:
+        assert wheel.name == "made.whl"
+
+
+def test_an_error_without_a_file_says_what_happened(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise shutil.Error([("from", "to", "the disk is full")])
+
+    monkeypatch.setattr("sync.installation.__main__._do", fail)
+    monkeypatch.setattr("sync.installation.__main__.must_be_root", lambda: None)
+    monkeypatch.setattr(Machine, "alone", lambda *_: nullcontext())
+    assert main(["install"]) == 1
+    assert "the disk is full" in capsys.readouterr().err
