@@ -3,8 +3,9 @@ for."""
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 AT_ONCE = 64
 """Requests that are on the wire together. Each has a thread and a batch in memory, and no more than these can be
@@ -23,30 +24,35 @@ class RequestPlaces:
         self._now = now
         self._at_once = at_once
         self._lock = threading.Lock()
-        self._taken: dict[str, float] = {}
+        self._places = itertools.count(1)
+        self._taken: dict[int, float] = {}
+        """When each place was taken."""
         self._waiting: dict[str, float] = {}
         """When each workspace that waits asked last; the first one has waited longest."""
 
-    def may_take(self, workspace: str) -> bool:
-        """Return whether there is a place for one more request of this workspace; if not, it waits, and asks again
-        within `FORGOTTEN`."""
+    @property
+    def waiting(self) -> Sequence[str]:
+        """The workspaces that wait, the one that has waited longest first."""
+        return list(self._waiting)
+
+    def take(self, workspace: str) -> int | None:
+        """Take a place for one more request of this workspace. None if there is none: then the workspace waits, and
+        asks again within `FORGOTTEN`."""
         with self._lock:
             now = self._now()
             self._waiting = {each: asked for each, asked in self._waiting.items() if now - asked < FORGOTTEN}
             free = self._at_once - sum(now - began < LONG for began in self._taken.values())
-            ahead = list(self._waiting).index(workspace) if workspace in self._waiting else len(self._waiting)
-            if free > ahead:
-                self._waiting.pop(workspace, None)
-                return True
-            self._waiting[workspace] = now
-            return False
+            waiting = self.waiting
+            ahead = waiting.index(workspace) if workspace in waiting else len(waiting)
+            if free <= ahead:
+                self._waiting[workspace] = now
+                return None
+            self._waiting.pop(workspace, None)
+            place = next(self._places)
+            self._taken[place] = now
+            return place
 
-    def take(self, batch: str) -> None:
-        """Note that the request of this batch begins."""
+    def give_back(self, place: int | None) -> None:
+        """Let others have the place: its request is over, or never began."""
         with self._lock:
-            self._taken[batch] = self._now()
-
-    def give_back(self, batch: str) -> None:
-        """Note that the request of this batch is over, or never began."""
-        with self._lock:
-            self._taken.pop(batch, None)
+            self._taken.pop(place or 0, None)

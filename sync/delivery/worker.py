@@ -71,6 +71,7 @@ class DeliveryWorker:
         # without `--max` a budget without an end keeps the code below free of cases
         self._budget = budget or Budget()
         self._places = places or RequestPlaces(ledger.clock.boot)
+        self._place_of: dict[str, int] = {}
         self._health = Backoff(ledger, destination, random=random or Random())  # noqa: S311 - jitter, no secret
         self._sender = Sender(ledger, destination, judge=self._health, client=client)
         self._thread = threading.Thread(target=self._run, name=f"deliver-{destination.name}", daemon=True)
@@ -265,6 +266,8 @@ class DeliveryWorker:
             conclusions, why = self._sender.conclude_together(judged, also)
         except Exception:  # noqa: BLE001 - whatever it was: each is concluded alone, and meets it again if it is its own
             self._budget.give_back(sum(len(claim.deliveries) for claim in claims))
+            for claim in claims:
+                self._leave_place(claim)
             self._conclude_each(judged)
             return None
         try:
@@ -311,7 +314,7 @@ class DeliveryWorker:
 
     def _claim_more(self, claims: list[Claim], in_flight: int) -> NoRoom | NothingToSend | None:
         """Claim as many batches as may start now, besides those in flight, in an open transaction."""
-        while not self._stopping and self._may_start(in_flight + len(claims)) and self._places.may_take(self.name):
+        while not self._stopping and self._may_start(in_flight + len(claims)):
             if (why := self._claim_into(claims)) is not None:
                 return why
         return None
@@ -323,9 +326,19 @@ class DeliveryWorker:
         """Claim one batch; return why there is none."""
         # the governor counts on it that no request of ours is written after its deadline
         self._cut_late()
-        # taken before the claim and given back after it: two workers must not overdraw `--max`
+        # taken before the claim, as all that is shared, and given back after it if there is none
+        place = self._places.take(self.name)
+        if place is None:
+            return NothingToSend(PLACE_RECHECK)
         most = self._budget.take(min(self._to.options.batch_size, self.pace.most))
-        found = self._claim(most) if most else NothingToSend(None)
+        found: Claim | NoRoom | NothingToSend = NothingToSend(None)
+        try:
+            found = self._claim(most) if most else found
+        finally:
+            if isinstance(found, Claim):
+                self._place_of[found.batch] = place
+            else:
+                self._places.give_back(place)
         if not isinstance(found, Claim):
             self._budget.give_back(most)
             return found
@@ -344,9 +357,7 @@ class DeliveryWorker:
         rests_for = self._health.rests_for
         if rests_for > 0:
             return rests_for
-        if not self._may_start(self._in_flight):
-            return 5.0
-        return None if self._places.may_take(self.name) else PLACE_RECHECK
+        return None if self._may_start(self._in_flight) else 5.0
 
     def _has_nothing_to_wait_for(self) -> bool:
         """Return True if a rest keeps nothing back: a round need not wait for its end."""
@@ -397,13 +408,12 @@ class DeliveryWorker:
             self._in_flight += len(claims)
             # for the watchdog: when the oldest request in flight began
             self._sending.update(dict.fromkeys((claim.batch for claim in claims), self._now()))
-        for claim in claims:
-            self._places.take(claim.batch)
         for place, claim in enumerate(claims):
             try:
                 request = self._sender.begin(claim, functools.partial(self._came, claim))
             except BaseException:  # no thread to be had: the end must not wait for requests that never began
                 for left in claims[place:]:
+                    self._leave_place(left)
                     self._no_more_in_flight(left)
                 raise
             with self._changed:
@@ -421,17 +431,19 @@ class DeliveryWorker:
     # -- the thread of a request
 
     def _came(self, claim: Claim, answered: AnsweredBatch | BaseException) -> None:
+        self._leave_place(claim)
         if isinstance(answered, BaseException):
             self._failed(answered)
             self._no_more_in_flight(claim)
             return
-        self._places.give_back(claim.batch)
         with self._changed:
             self._answered.append(answered)
             self._changed.notify_all()
 
+    def _leave_place(self, claim: Claim) -> None:
+        self._places.give_back(self._place_of.pop(claim.batch, None))
+
     def _no_more_in_flight(self, claim: Claim) -> None:
-        self._places.give_back(claim.batch)
         with self._changed:
             self._in_flight -= 1
             self._sending.pop(claim.batch, None)

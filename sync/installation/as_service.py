@@ -126,7 +126,7 @@ def fault_of(text: str, unit: str) -> str:
     waits = shown.get("ActiveState") == "failed" or shown.get("SubState") == "auto-restart"
     if not waits or status not in _NOT_BEGUN:
         return ""
-    return f"systemd cannot start {unit} ({status}/{_NOT_BEGUN[status]})"
+    return f"systemd cannot start {unit} ({status}/{_NOT_BEGUN[status]}); journalctl -n 20 -u {unit} says more"
 
 
 _NOT_BEGUN = {
@@ -149,7 +149,7 @@ def main(unit: str, *command: str) -> None:
     fault = fault_of(_asked("show", "--property=ActiveState,SubState,ExecMainStatus", "--", unit), unit)
     if fault:
         # Said here too, since what keeps the service from starting may keep this command from it.
-        print(f"warning: {fault}; journalctl -n 20 -u {unit} says more", file=sys.stderr)
+        print(f"warning: {fault}", file=sys.stderr)
     try:
         properties = properties_of(_asked("cat", "--", unit), unit, command[1:])
     except UnusableUnit as error:

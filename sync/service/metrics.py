@@ -116,7 +116,7 @@ class Metrics:
 
 
 class Watched(Protocol):
-    """What any thread may ask about the daemon."""
+    """Answers whatever any thread may ask about the daemon."""
 
     engine: Engine | None
     witness: Witness

@@ -120,6 +120,7 @@ class Schedule:
         if name in self._jobs:
             with contextlib.suppress(JobLookupError):  # its trigger has no next time
                 self._scheduler.remove_job(self._jobs[name].id)
+            self._threads.forget(self._jobs[name].id)
             self._jobs = {other: job for other, job in self._jobs.items() if other != name}
 
     def soon(self, name: str, *, after: float = 0.0) -> bool:

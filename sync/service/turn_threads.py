@@ -45,6 +45,10 @@ class TurnThreads(BaseExecutor):  # type: ignore[misc] # APScheduler ships no ty
         """Let the turns of this job wait for a place of this source."""
         self._sources[job] = source
 
+    def forget(self, job: str) -> None:
+        """Keep nothing of a job that was removed."""
+        self._sources.pop(job, None)
+
     def shutdown(self, wait: bool = True) -> None:
         """Let nothing begin that waits for a place; what is at work is not waited for."""
         del wait

@@ -120,8 +120,7 @@ def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
     """Yield the daemon's last failed start, unless a process has opened the ledger since; and that systemd cannot even
     begin it."""
     if (fault := unit_fault()) and (ledger is None or holder(ledger.path) is None):
-        cure = "the last lines of its journal (journalctl -n 20 -u UNIT) say which one; mend that, then restart it"
-        yield Need("daemon", str(config), fault, cure)
+        yield Need("daemon", str(config), fault, "mend that, then restart it")
     found = failed_start(config)
     if found is None:
         return

@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,6 +21,7 @@ from state.ledger import Ledger
 from state.lock import lock_path
 from sync.cli import main
 from sync.config.load import load_config
+from sync.config.schema import Config
 from sync.delivery.pace import Pace, RestCause
 from sync.engine.engine import Engine
 from sync.service import notices
@@ -386,12 +387,19 @@ def test_a_file_that_cannot_be_used_comes_first_and_is_never_green(
     assert kinds == ["config", "quarantined"]
 
 
-def test_of_a_file_that_is_not_there_its_refused_reload_is_history(world: World) -> None:
+@contextmanager
+def in_force(world: World) -> Iterator[tuple[Config, Ledger]]:
+    """Keep the configuration in force, its ledger beside the file."""
     world.write_config(replace={"state/ledger.db": "ledger.db"})
     once(world)
     with Ledger(world.folder / "ledger.db", own=True) as ledger:
         config = load_config(world.config)
         notices.in_force(config, ledger)
+        yield config, ledger
+
+
+def test_of_a_file_that_is_not_there_its_refused_reload_is_history(world: World) -> None:
+    with in_force(world) as (config, ledger):
         notices.refused(config, ledger, ["sources.erp.streams.firms: is new; ledger rename-stream moves what was sent"])
         world.config.unlink()
         shown = world.run("status").stdout
@@ -400,11 +408,7 @@ def test_of_a_file_that_is_not_there_its_refused_reload_is_history(world: World)
 
 
 def test_what_a_daemon_refused_is_not_told_twice(world: World) -> None:
-    world.write_config(replace={"state/ledger.db": "ledger.db"})
-    once(world)
-    with Ledger(world.folder / "ledger.db", own=True) as ledger:
-        config = load_config(world.config)
-        notices.in_force(config, ledger)
+    with in_force(world) as (config, ledger):
         world.config.write_text(world.config.read_text().replace('key = "id"', 'kee = "id"', 1))
         with pytest.raises(ConfigError) as refused:
             load_config(world.config)

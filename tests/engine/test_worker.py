@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from state.ledger import Ledger
+from sync.delivery.request_places import RequestPlaces
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
 from tests.engine.engine_world import add_firms, always, write_config
@@ -177,3 +179,42 @@ def test_leads_that_do_not_fit_into_the_plan_stay_pending_and_what_fits_is_used(
         wait_until(lambda: engine.workers["main"].pace.rest == "plan")
         wait_until(lambda: scene.states(ledger) == {"delivered": 37, "pending": 53})
     assert len(scene.server.requests) <= 14
+
+
+def test_requests_of_all_workspaces_share_their_places(
+    scene: Scene, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[RequestPlaces] = []
+
+    def one_place(now: Callable[[], float]) -> RequestPlaces:
+        made.append(RequestPlaces(now, at_once=1))
+        return made[0]
+
+    monkeypatch.setattr("sync.engine.engine.RequestPlaces", one_place)
+    held, go_on = threading.Event(), threading.Event()
+
+    def behave(server: Server, connection: socket.socket) -> None:
+        if server.next_request(connection):
+            held.set()
+            assert go_on.wait(PATIENCE)
+            connection.sendall(answer())
+
+    scene.behave = behave
+    add_firms(scene.folder, range(10))
+    scene.config = write_config(scene.folder, {"main": scene.server.url, "other": scene.server.url})
+    engine = Engine(CompiledConfig.of(scene.config), ledger, failed=scene.errors.append)
+    try:
+        for stream in engine.streams.values():
+            stream.turn()
+        engine.start_delivery()
+        assert held.wait(PATIENCE)
+        wait_until(lambda: made[0].waiting)
+        assert sum(worker.in_flight for worker in engine.workers.values()) == 1
+        go_on.set()
+        wait_until(lambda: [n for (_, state), n in ledger.records.counts().items() if state == "delivered"] == [10, 10])
+    finally:
+        go_on.set()
+        engine.stop()
+        assert engine.join(PATIENCE)
+        engine.close()
+    assert scene.errors == []

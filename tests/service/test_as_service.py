@@ -121,7 +121,10 @@ def test_what_keeps_systemd_from_starting_the_program_is_handed_on(
     said = {"cat": cat[f"{NAME}.service"], "show": "ActiveState=failed\nSubState=failed\nExecMainStatus=243\n"}
     monkeypatch.setattr(subprocess, "run", lambda words, **_: subprocess.CompletedProcess(words, 0, said[words[1]], ""))
     as_service.main(f"{NAME}.service", "/program", "status")
-    fault = f"systemd cannot start {NAME}.service (243/CREDENTIALS: a secret is missing or cannot be decrypted)"
+    fault = (
+        f"systemd cannot start {NAME}.service (243/CREDENTIALS: a secret is missing or cannot be decrypted);"
+        f" journalctl -n 20 -u {NAME}.service says more"
+    )
     assert f"--setenv={UNIT_FAULT}={fault}" in became[0]
     assert fault in capsys.readouterr().err
 

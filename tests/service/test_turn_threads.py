@@ -9,8 +9,11 @@ from functools import partial
 
 import pytest
 
+from sync.delivery import request_places
+from sync.polling.turns import KEPT_BETWEEN_TURNS
 from sync.service.schedule import Schedule
 from sync.service.turn_threads import AT_ONCE, LONG, MOST, OF_A_SOURCE
+from tests.docs.pages import PAGES
 from tests.proof.harness import until
 from tests.service.service_world import StoppedClock
 
@@ -110,6 +113,16 @@ def test_a_turn_that_never_gets_a_place_is_missed(
     clock.advance(3 * LONG + 3600 * 1.1)
     schedule.keep_time()
     assert list(schedule.missed()) == [waits]
+
+
+def test_the_pages_tell_how_many() -> None:
+    told = (
+        f"{AT_ONCE} polls are at work together, {OF_A_SOURCE} of one source, and {request_places.AT_ONCE} requests",
+        f"A poll that takes longer than {LONG:g} s and a request that takes longer than {request_places.LONG:g} s give",
+        f"where `every` is {KEPT_BETWEEN_TURNS.total_seconds():g} s or longer",
+    )
+    page = " ".join(PAGES["operations"].split())
+    assert [each for each in told if each not in page] == []
 
 
 def test_nothing_that_waits_begins_after_the_end(schedule: Schedule, polls: Polls) -> None:
